@@ -1,0 +1,2 @@
+//! Placeholder while the first slice is written.
+fn main() {}

@@ -1,0 +1,113 @@
+//! What a speaker knows from the Kubernetes API and its kernel, reduced to what decides.
+//!
+//! A `Facts` value is a complete, immutable input: the driver rebuilds it from its indexes and
+//! hands it over whole. An API outage simply means that no new one comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::interface::Interface;
+use crate::node::NodeName;
+use crate::service::{ServiceKey, TrafficPolicy};
+
+/// Everything a speaker knows that is not gossip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// All first lists (claims, pools, nodes) have completed.
+    pub complete: bool,
+    /// Claims that have holders, by VIP.
+    pub claims: BTreeMap<IpAddr, ClaimFacts>,
+    /// Advertisements by pool name. A pool that is not here covers nothing.
+    pub pools: BTreeMap<String, Vec<Advertisement>>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, NodeFacts>,
+    /// Serving endpoints of the Services of policy Local: the nodes that host one.
+    pub local_endpoints: BTreeMap<ServiceKey, BTreeSet<NodeName>>,
+    /// This node's usable interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// One claim, as far as ownership depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimFacts {
+    /// The pool that it was lent from.
+    pub pool: String,
+    /// Who holds it; never empty.
+    pub holders: Vec<HolderFacts>,
+    /// `status.epoch`: a floor for new epochs.
+    pub status_epoch: u64,
+    /// `status.owner.node`, as last seen: only to notice that somebody must clear it.
+    pub status_owner: Option<NodeName>,
+}
+
+/// One holder, as far as ownership depends on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderFacts {
+    /// The Service.
+    pub service: ServiceKey,
+    /// Its traffic policy.
+    pub traffic_policy: TrafficPolicy,
+    /// Names of the pool's advertisements that apply to it; unknown names are ignored.
+    pub advertisements: Vec<String>,
+}
+
+/// One entry of a pool's `layer2` list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advertisement {
+    /// Its name, unique in the pool.
+    pub name: String,
+    /// Nodes that may announce: any of these; empty = every node.
+    pub node_selectors: Vec<Selector>,
+    /// Interface patterns (`eth0`, `bond*`, `!eth9`); empty = the default interfaces.
+    pub interfaces: Vec<String>,
+}
+
+/// A Kubernetes label selector: every requirement must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selector {
+    /// The requirements; empty matches everything.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One requirement of a selector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Requirement {
+    /// The label is there with one of these values.
+    In(String, BTreeSet<String>),
+    /// The label is absent, or has none of these values.
+    NotIn(String, BTreeSet<String>),
+    /// The label is there.
+    Exists(String),
+    /// The label is absent.
+    DoesNotExist(String),
+    /// The selector could not be understood: matches nothing.
+    Invalid,
+}
+
+/// One Node, as far as candidacy depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Condition `NetworkUnavailable` is True.
+    pub network_unavailable: bool,
+    /// Its first InternalIP: where its speaker can be reached.
+    pub internal_ip: Option<IpAddr>,
+}
+
+// === impl Selector ===
+
+impl Selector {
+    /// Whether a set of labels satisfies every requirement.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.requirements.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Requirement::Exists(key) => labels.contains_key(key),
+            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+            Requirement::Invalid => false,
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! FerroLB's decisions, without I/O.
+//!
+//! Everything here is a synchronous function or state machine: time, randomness and bytes are
+//! arguments, effects are return values. The crate knows neither tokio, kube, libc, sockets nor
+//! clocks, and `cargo xtask lint` proves it from the dependency graph.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod facts;
+pub mod interface;
+pub mod node;
+pub mod plan;
+pub mod reason;
+pub mod service;
+pub mod time;

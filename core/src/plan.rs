@@ -1,0 +1,26 @@
+//! What this node should answer for, complete.
+//!
+//! The ownership machine produces a `Plan`; announcers converge to it. A plan replaces the one
+//! before it whole, so that a late interface, a restart and a lost event are one code path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::interface::IfIndex;
+
+/// Every announcement of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// By VIP.
+    pub announcements: BTreeMap<IpAddr, Announcement>,
+}
+
+/// This node answers for one VIP on these interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Where to answer; never empty.
+    pub interfaces: BTreeSet<IfIndex>,
+    /// Raised whenever neighbours must be told again (a take, a rival refuted, a heal): a change
+    /// starts a new burst on all interfaces. Its value has no other meaning.
+    pub burst: u64,
+}

@@ -1,0 +1,87 @@
+//! Why things are as they are, as closed sets of stable words.
+//!
+//! One `as_str` feeds the condition reason, the Event reason, the metric label and the log field,
+//! so that an operator searches for one word.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a VIP changed its owner, or its owner its epoch. Every change has exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MoveReason {
+    /// Nobody had owned it: the claim is new, or the cluster started cold.
+    Unowned,
+    /// The owner is Down.
+    NodeDown,
+    /// The owner left the group on purpose (SIGTERM).
+    Leave,
+    /// The owner's node is draining or excluded from load balancers.
+    Drain,
+    /// The owner is no candidate any more (selector, interface, endpoints, node condition).
+    Ineligible,
+    /// Two owners met; the greater record stayed.
+    Healed,
+}
+
+/// Why this node is silent about a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Withheld {
+    /// The claim has no holders.
+    NoHolder,
+    /// No pool or no advertisement covers the claim.
+    NoAdvertisement,
+    /// No advertisement selects this node.
+    NodeNotSelected,
+    /// This node's Node object is unknown.
+    NodeUnknown,
+    /// The Node carries `node.kubernetes.io/exclude-from-external-load-balancers`.
+    NodeExcluded,
+    /// The Node is `NetworkUnavailable`.
+    NetworkUnavailable,
+    /// This speaker is draining.
+    Draining,
+    /// No usable interface that an advertisement allows.
+    NoInterface,
+    /// Policy Local, and no serving endpoint on this node.
+    NoLocalEndpoint,
+    /// This speaker has not joined and synced yet.
+    NotSynced,
+    /// Another member owns it.
+    OtherOwner,
+}
+
+// === impl MoveReason ===
+
+impl MoveReason {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unowned => "Unowned",
+            Self::NodeDown => "NodeDown",
+            Self::Leave => "Leave",
+            Self::Drain => "Drain",
+            Self::Ineligible => "Ineligible",
+            Self::Healed => "Healed",
+        }
+    }
+}
+
+// === impl Withheld ===
+
+impl Withheld {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoHolder => "NoHolder",
+            Self::NoAdvertisement => "NoAdvertisement",
+            Self::NodeNotSelected => "NodeNotSelected",
+            Self::NodeUnknown => "NodeUnknown",
+            Self::NodeExcluded => "NodeExcluded",
+            Self::NetworkUnavailable => "NetworkUnavailable",
+            Self::Draining => "Draining",
+            Self::NoInterface => "NoInterface",
+            Self::NoLocalEndpoint => "NoLocalEndpoint",
+            Self::NotSynced => "NotSynced",
+            Self::OtherOwner => "OtherOwner",
+        }
+    }
+}
