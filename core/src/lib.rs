@@ -10,6 +10,7 @@ pub mod address;
 pub mod facts;
 pub mod interface;
 pub mod node;
+pub mod pattern;
 pub mod plan;
 pub mod reason;
 pub mod service;
