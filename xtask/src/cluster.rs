@@ -1,0 +1,41 @@
+//! `cargo xtask cluster`: a cluster that stays until it is told to go.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::lab;
+use crate::workspace::Workspace;
+
+/// A cluster of real nodes on this machine, to play with.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start one, and print how to use it.
+    Up {
+        /// How many real nodes to start.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: u8,
+    },
+    /// Remove it, and everything it made.
+    Down,
+    /// Say whether one runs, and how to enter it.
+    Status,
+}
+
+/// Runs the command.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let mut arguments: Vec<OsString> = vec!["cluster".into()];
+    match args.verb {
+        Verb::Up { nodes } => arguments.extend(["up".into(), "--nodes".into(), nodes.to_string().into()]),
+        Verb::Down => arguments.push("down".into()),
+        Verb::Status => arguments.push("status".into()),
+    }
+    lab::become_lab(workspace, &arguments)
+}

@@ -1,0 +1,35 @@
+//! How the other commands become `ferrolb-lab`, the program that builds clusters.
+//!
+//! Demo, cluster and bench are its subcommands: xtask only prepares what it needs and then
+//! replaces itself by it, so that Ctrl-C reaches the program that has to clean up.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{artifacts, image, process};
+
+/// The variable that tells `ferrolb-lab` and the tests where their artifacts are.
+pub(crate) const ARTIFACTS: &str = "FERROLB_ARTIFACTS";
+
+/// Prepares everything and becomes `ferrolb-lab` with these arguments; returns only on failure.
+pub(crate) fn become_lab(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    let artifacts = prepare(workspace)?;
+    process::step("building ferrolb-lab", || {
+        process::run(&mut workspace.cargo(&["build", "--package", "ferrolb-tests", "--bin", "ferrolb-lab"]))
+    })?;
+    let mut lab = std::process::Command::new(workspace.target().join("debug/ferrolb-lab"));
+    lab.args(arguments)
+        .current_dir(workspace.root())
+        .env(ARTIFACTS, artifacts);
+    Err(process::exec(&mut lab))
+}
+
+/// Installs or builds all that a cluster needs, our images included; returns the directory.
+pub(crate) fn prepare(workspace: &Workspace) -> Result<PathBuf> {
+    let artifacts = artifacts::ensure(workspace)?;
+    image::build_into(workspace, &artifacts.join("images"))?;
+    Ok(artifacts)
+}
