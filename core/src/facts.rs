@@ -32,6 +32,9 @@ pub struct Facts {
 /// One claim, as far as ownership depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimFacts {
+    /// `metadata.resourceVersion` as a number: only to tell a newer view of the claim from an older
+    /// one; 0 when it is no number.
+    pub version: u64,
     /// The pool that it was lent from.
     pub pool: String,
     /// Who holds it; never empty.
@@ -91,6 +94,8 @@ pub enum Requirement {
 pub struct NodeFacts {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Condition `Ready` is True: a cold start waits for the speakers of such nodes.
+    pub ready: bool,
     /// Condition `NetworkUnavailable` is True.
     pub network_unavailable: bool,
     /// Its first InternalIP: where its speaker can be reached.

@@ -20,6 +20,12 @@ pub enum MoveReason {
     Ineligible,
     /// Two owners met; the greater record stayed.
     Healed,
+    /// The claim has no holders any more: nobody answers.
+    Gone,
+    /// Nobody took the offered VIP in time: the owner stays, at an epoch that voids the offer.
+    OfferFailed,
+    /// A higher epoch than the owner's is remembered: the owner stays, at an epoch above it.
+    FloorRaised,
 }
 
 /// Why this node is silent about a VIP.
@@ -31,6 +37,9 @@ pub enum Withheld {
     NoAdvertisement,
     /// No advertisement selects this node.
     NodeNotSelected,
+    /// No advertisement selects this node, but one has a selector that cannot be understood: no new
+    /// owner, while a present one stays.
+    InvalidSelector,
     /// This node's Node object is unknown.
     NodeUnknown,
     /// The Node carries `node.kubernetes.io/exclude-from-external-load-balancers`.
@@ -45,6 +54,10 @@ pub enum Withheld {
     NoLocalEndpoint,
     /// This speaker has not joined and synced yet.
     NotSynced,
+    /// An owner gave the VIP up because its claim was gone in a newer view than this node's.
+    ViewOutdated,
+    /// Nobody owns it, and this node's turn to take it has not come yet.
+    Waiting,
     /// Another member owns it.
     OtherOwner,
 }
@@ -61,6 +74,9 @@ impl MoveReason {
             Self::Drain => "Drain",
             Self::Ineligible => "Ineligible",
             Self::Healed => "Healed",
+            Self::Gone => "Gone",
+            Self::OfferFailed => "OfferFailed",
+            Self::FloorRaised => "FloorRaised",
         }
     }
 }
@@ -74,6 +90,7 @@ impl Withheld {
             Self::NoHolder => "NoHolder",
             Self::NoAdvertisement => "NoAdvertisement",
             Self::NodeNotSelected => "NodeNotSelected",
+            Self::InvalidSelector => "InvalidSelector",
             Self::NodeUnknown => "NodeUnknown",
             Self::NodeExcluded => "NodeExcluded",
             Self::NetworkUnavailable => "NetworkUnavailable",
@@ -81,6 +98,8 @@ impl Withheld {
             Self::NoInterface => "NoInterface",
             Self::NoLocalEndpoint => "NoLocalEndpoint",
             Self::NotSynced => "NotSynced",
+            Self::ViewOutdated => "ViewOutdated",
+            Self::Waiting => "Waiting",
             Self::OtherOwner => "OtherOwner",
         }
     }
