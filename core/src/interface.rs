@@ -37,6 +37,12 @@ pub struct Interface {
 impl MacAddress {
     /// ff:ff:ff:ff:ff:ff.
     pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// Whether it can be the address of one host: neither zero nor a group.
+    pub const fn is_unicast(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 0 && !matches!(self.0, [0, 0, 0, 0, 0, 0])
+    }
 }
 
 impl fmt::Display for MacAddress {

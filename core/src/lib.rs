@@ -15,3 +15,4 @@ pub mod plan;
 pub mod reason;
 pub mod service;
 pub mod time;
+pub mod wire;
