@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod burst;
 pub mod facts;
 pub mod interface;
 pub mod node;
 pub mod pattern;
 pub mod plan;
 pub mod reason;
+pub mod responder;
 pub mod service;
 pub mod time;
 pub mod wire;
