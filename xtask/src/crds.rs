@@ -36,5 +36,5 @@ fn generate(workspace: &Workspace, check: bool) -> Result<()> {
     if check {
         command.arg("--check");
     }
-    process::run(&mut command)
+    process::run(command.arg(workspace.root().join("charts/ferrolb/crds")))
 }

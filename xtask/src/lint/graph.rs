@@ -34,6 +34,7 @@ const RULES: [Rule; 5] = [
             "rustls*",
             "socket2",
             "nix",
+            "libc",
             "rustix",
             "rtnetlink",
             "netlink-*",
@@ -64,12 +65,12 @@ const RULES: [Rule; 5] = [
     Rule {
         package: "ferrolb-controller",
         because: "the binaries meet only through the API",
-        forbidden: &["ferrolb-speaker", "pnet_datalink", "aws-lc-rs", "openssl*"],
+        forbidden: &["ferrolb-speaker", "pnet_datalink", "aws-lc-rs", "openssl-sys"],
     },
     Rule {
         package: "ferrolb-speaker",
         because: "the binaries meet only through the API, and pnet_datalink is promiscuous by default",
-        forbidden: &["ferrolb-controller", "pnet_datalink", "aws-lc-rs", "openssl*"],
+        forbidden: &["ferrolb-controller", "pnet_datalink", "aws-lc-rs", "openssl-sys"],
     },
 ];
 
