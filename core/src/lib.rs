@@ -7,13 +7,21 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod address_set;
+pub mod allocator;
 pub mod burst;
+pub mod claim;
+pub mod condition;
 pub mod facts;
 pub mod interface;
 pub mod node;
+pub mod object;
 pub mod pattern;
 pub mod plan;
+pub mod pool;
+pub mod range;
 pub mod reason;
+pub mod request;
 pub mod responder;
 pub mod service;
 pub mod time;

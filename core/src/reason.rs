@@ -3,7 +3,11 @@
 //! One `as_str` feeds the condition reason, the Event reason, the metric label and the log field,
 //! so that an operator searches for one word.
 
+mod refused;
+
 use serde::{Deserialize, Serialize};
+
+pub use refused::{Refusal, Refused};
 
 /// Why a VIP changed its owner, or its owner its epoch. Every change has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -17,6 +17,15 @@ pub struct Time(Duration);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
+/// Both clocks, read at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock: for waiting.
+    pub time: Time,
+    /// Wall time: for what is stored.
+    pub wall: Timestamp,
+}
+
 // === impl Time ===
 
 impl Time {

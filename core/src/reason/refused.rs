@@ -1,0 +1,88 @@
+//! Why a Service did not get the address that it wants.
+
+use std::fmt;
+
+/// Why an address was not lent; the reason of the condition, the Event and the metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refused {
+    /// The text that asks for addresses is no list of addresses, one per family.
+    InvalidAddress,
+    /// The field and the annotation ask for different addresses.
+    ConflictingRequest,
+    /// The families of the addresses asked for are not those that the Service has.
+    FamilyMismatch,
+    /// Both families are required, and the Service has cluster IPs of one.
+    SingleClusterIp,
+    /// There is no pool at all.
+    NoPool,
+    /// The pool asked for does not exist.
+    PoolNotFound,
+    /// No pool lends without being asked for.
+    NoAutoAssignPool,
+    /// No pool covers the address asked for.
+    AddressNotInPool,
+    /// The address asked for lies in another pool than the one asked for.
+    AddressInOtherPool,
+    /// The two addresses asked for lie in two pools.
+    AddressesInTwoPools,
+    /// Another Service holds the address asked for, or held it a moment ago.
+    AddressInUse,
+    /// Every pool that may serve the Service is exhausted.
+    PoolExhausted,
+    /// Both families are required, and no pool has both.
+    NoDualStackPool,
+    /// A pool cannot lend because one of its entries means nothing.
+    PoolInvalid,
+}
+
+/// A reason with the sentence that explains it: which pools were tried, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Refused,
+    /// The sentence. It depends on what is, never on how it came about, so that a restarted
+    /// controller says the same and has nothing to write.
+    pub message: String,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "InvalidAddress",
+            Self::ConflictingRequest => "ConflictingRequest",
+            Self::FamilyMismatch => "FamilyMismatch",
+            Self::SingleClusterIp => "SingleClusterIP",
+            Self::NoPool => "NoPool",
+            Self::PoolNotFound => "PoolNotFound",
+            Self::NoAutoAssignPool => "NoAutoAssignPool",
+            Self::AddressNotInPool => "AddressNotInPool",
+            Self::AddressInOtherPool => "AddressInOtherPool",
+            Self::AddressesInTwoPools => "AddressesInTwoPools",
+            Self::AddressInUse => "AddressInUse",
+            Self::PoolExhausted => "PoolExhausted",
+            Self::NoDualStackPool => "NoDualStackPool",
+            Self::PoolInvalid => "PoolInvalid",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// A reason with its sentence.
+    pub fn new(reason: Refused, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
