@@ -1,1 +1,7 @@
-//! Placeholder while the first slice is written.
+//! What the tests, the demo and the benchmarks share: a lab of network namespaces with a real
+//! Kubernetes in it, and the instruments to look at it.
+//!
+//! Nothing here is a mock: the control plane, kube-proxy and kubelet are upstream's, the links are
+//! the kernel's, and FerroLB's binaries are the ones that are released.
+
+pub mod lab;

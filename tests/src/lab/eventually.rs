@@ -1,0 +1,38 @@
+//! Waiting for a condition with a deadline: what a test does instead of sleeping.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use super::clock;
+
+/// The pause between two looks at a condition: short enough not to be felt, long enough to leave
+/// the machine to the programs under test.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Calls `attempt` until it succeeds, and returns what it returned.
+///
+/// An error means "not yet"; the last one is part of the error that says `what` did not come to pass
+/// within `deadline`.
+pub async fn eventually<T, F, Attempt>(deadline: Duration, what: &str, mut attempt: F) -> Result<T>
+where
+    F: FnMut() -> Attempt,
+    Attempt: Future<Output = Result<T>>,
+{
+    let started = clock::now();
+    let mut last: Option<anyhow::Error> = None;
+    loop {
+        let left = deadline.saturating_sub(started.elapsed());
+        match tokio::time::timeout(left.max(PAUSE), attempt()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => {}
+        }
+        if started.elapsed() >= deadline {
+            let last = last.unwrap_or_else(|| anyhow!("the last attempt did not end"));
+            return Err(last.context(format!("not within {} s: {what}", deadline.as_secs_f64())));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,49 @@
+//! `ferrolb-lab`: labs from the command line, and the parts of a lab that are processes of their own.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a command prints is its product"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use ferrolb_tests::lab::home::LabId;
+use ferrolb_tests::lab::reaper;
+
+/// Real Kubernetes clusters in network namespaces of this machine.
+#[derive(Parser)]
+#[command(name = "ferrolb-lab", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Wait for the end of a lab's owner, then remove the lab.
+    #[command(hide = true)]
+    Reap {
+        /// The lab.
+        lab: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
+    }
+}

@@ -1,0 +1,3 @@
+//! The real API server alone.
+
+mod start;
