@@ -14,6 +14,7 @@ pub mod claim;
 pub mod condition;
 pub mod facts;
 pub mod interface;
+pub mod membership;
 pub mod node;
 pub mod object;
 pub mod pattern;
