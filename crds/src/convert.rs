@@ -5,6 +5,8 @@
 //! that names the field; it never becomes a guess.
 
 pub mod claim;
+pub mod condition;
 pub mod node;
 pub mod pool;
 pub mod selector;
+pub mod time;

@@ -1,11 +1,24 @@
-//! What a pool says about announcing.
+//! Pools: for the speakers what they say about announcing, for the controller all the rest.
 
 use std::time::Duration;
 
 use ferrolb_core::facts::Advertisement;
+use ferrolb_core::pool::{Capacity, DEFAULT_QUARANTINE, Pool, PoolSpec, PoolStatus};
+use ferrolb_core::time::Timestamp;
 
+use super::condition::{api_condition, find};
 use super::selector::selector;
-use crate::address_pool::{AddressPoolSpec, Layer2Advertisement};
+use super::time::timestamp;
+use crate::address_pool::{
+    AddressPool, AddressPoolSpec, AddressPoolStatus, FamilyCapacity, Layer2Advertisement, PoolCapacity,
+};
+use crate::entry::AddressEntry;
+
+/// The type of the condition that names an entry which lends nothing.
+const READY: &str = "Ready";
+
+/// The type of the condition that names another pool with the same addresses.
+const OVERLAP: &str = "Overlap";
 
 /// The name of the one advertisement of a pool that lists none.
 pub const DEFAULT_ADVERTISEMENT: &str = "default";
@@ -30,6 +43,111 @@ pub fn advertisements(spec: &AddressPoolSpec) -> Vec<Advertisement> {
 pub fn quarantine(spec: &AddressPoolSpec) -> Option<Duration> {
     let parsed: kube::core::Duration = spec.quarantine.parse().ok()?;
     (!parsed.is_negative()).then(|| parsed.into())
+}
+
+/// A pool as the allocator sees it.
+pub fn pool(object: &AddressPool) -> Pool {
+    let AddressPoolSpec {
+        addresses,
+        exclude,
+        auto_assign,
+        avoid_buggy_ips,
+        quarantine: _,
+        layer2: _,
+    } = &object.spec;
+    let texts = |entries: &[AddressEntry]| entries.iter().map(|entry| entry.0.clone()).collect();
+    Pool {
+        name: object.metadata.name.as_deref().unwrap_or_default().into(),
+        uid: object.metadata.uid.as_deref().unwrap_or_default().into(),
+        resource_version: object
+            .metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default()
+            .into(),
+        created: object
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp(0), timestamp),
+        spec: PoolSpec {
+            addresses: texts(addresses),
+            exclude: texts(exclude),
+            auto_assign: *auto_assign,
+            avoid_buggy_ips: *avoid_buggy_ips,
+            quarantine: quarantine(&object.spec).unwrap_or(DEFAULT_QUARANTINE),
+            advertisements: advertisements(&object.spec)
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect(),
+        },
+        status: object.status.as_ref().and_then(pool_status),
+    }
+}
+
+/// The API form of what the controller reports about a pool.
+pub fn api_status(status: &PoolStatus) -> AddressPoolStatus {
+    let PoolStatus {
+        v4,
+        v6,
+        ready,
+        overlap,
+    } = status;
+    let conditions = [(READY, ready), (OVERLAP, overlap)];
+    AddressPoolStatus {
+        capacity: Some(PoolCapacity {
+            ipv4: api_capacity(*v4),
+            ipv6: api_capacity(*v6),
+        }),
+        conditions: conditions
+            .into_iter()
+            .filter_map(|(type_, condition)| {
+                condition
+                    .as_ref()
+                    .map(|condition| api_condition(type_, condition))
+            })
+            .collect(),
+    }
+}
+
+fn pool_status(status: &AddressPoolStatus) -> Option<PoolStatus> {
+    let PoolCapacity { ipv4, ipv6 } = status.capacity.as_ref()?;
+    Some(PoolStatus {
+        v4: capacity(*ipv4),
+        v6: capacity(*ipv6),
+        ready: find(&status.conditions, READY),
+        overlap: find(&status.conditions, OVERLAP),
+    })
+}
+
+fn capacity(stored: FamilyCapacity) -> Capacity {
+    let FamilyCapacity {
+        total,
+        assigned,
+        quarantined,
+        available,
+    } = stored;
+    Capacity {
+        total,
+        assigned,
+        quarantined,
+        available,
+    }
+}
+
+fn api_capacity(counted: Capacity) -> FamilyCapacity {
+    let Capacity {
+        total,
+        assigned,
+        quarantined,
+        available,
+    } = counted;
+    FamilyCapacity {
+        total,
+        assigned,
+        quarantined,
+        available,
+    }
 }
 
 fn advertisement(entry: &Layer2Advertisement) -> Advertisement {
@@ -71,5 +189,37 @@ mod tests {
         assert_eq!(quarantine(&spec), Some(Duration::from_secs(60)));
         let spec = mk_spec(serde_json::json!({"addresses": ["192.0.2.1"], "quarantine": "1h30m"}));
         assert_eq!(quarantine(&spec), Some(Duration::from_secs(5400)));
+    }
+
+    #[test]
+    fn what_the_controller_reports_is_read_back_unchanged() {
+        let status = PoolStatus {
+            v4: Capacity {
+                total: 41,
+                assigned: 3,
+                quarantined: 2,
+                available: 36,
+            },
+            v6: Capacity::default(),
+            ready: Some(ferrolb_core::condition::Condition {
+                status: true,
+                reason: "Valid".to_owned(),
+                message: String::new(),
+                since: Timestamp(1_800_000_000),
+            }),
+            overlap: None,
+        };
+        let object = AddressPool {
+            metadata: kube::core::ObjectMeta {
+                name: Some("home".to_owned()),
+                ..Default::default()
+            },
+            spec: mk_spec(serde_json::json!({"addresses": ["192.0.2.1"], "exclude": ["192.0.2.1"]})),
+            status: Some(api_status(&status)),
+        };
+        let read = pool(&object);
+        assert_eq!(read.status, Some(status));
+        assert_eq!(read.spec.exclude, ["192.0.2.1"]);
+        assert_eq!(read.spec.advertisements, [DEFAULT_ADVERTISEMENT]);
     }
 }
