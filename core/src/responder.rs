@@ -108,15 +108,31 @@ impl Responder {
     pub fn converge(&mut self, now: Time, mac: MacAddress, announced: BTreeMap<IpAddr, u64>) {
         let has_new_mac = self.mac != mac;
         self.mac = mac;
-        for &vip in self.announced.keys().filter(|vip| !announced.contains_key(vip)) {
-            self.schedule.stop(vip);
-        }
+        self.retain(|vip| announced.contains_key(vip));
         for (&vip, burst) in &announced {
             if has_new_mac || self.announced.get(&vip) != Some(burst) {
                 self.schedule.start(now, vip);
             }
         }
         self.announced = announced;
+    }
+
+    /// Withdraws all VIPs but these, at once and without any other effect.
+    pub fn retain(&mut self, is_kept: impl Fn(&IpAddr) -> bool) {
+        self.announced.retain(|vip, _| {
+            let is_kept = is_kept(vip);
+            if !is_kept {
+                self.schedule.stop(*vip);
+            }
+            is_kept
+        });
+    }
+
+    /// Begins a burst for every VIP, because the link may have forgotten them.
+    pub fn announce_again(&mut self, now: Time) {
+        for &vip in self.announced.keys() {
+            self.schedule.start(now, vip);
+        }
     }
 
     /// Judges a received frame.

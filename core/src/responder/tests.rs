@@ -260,6 +260,13 @@ fn a_new_mac_is_announced_and_answered_with() {
 }
 
 #[test]
+fn after_a_flap_everything_is_announced_again() {
+    let mut responder = mk_responder();
+    responder.announce_again(Time::from_millis(20_000));
+    assert_eq!(drain(&mut responder, 30_000).len(), 10 + 3);
+}
+
+#[test]
 fn frames_are_counted_by_what_they_led_to() {
     let mut responder = Responder::new(MAC, DEFAULT_RATE, 7);
     responder.converge(Time::ZERO, MAC, announced(&[(VIP4.into(), 1)]));

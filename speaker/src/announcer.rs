@@ -1,0 +1,140 @@
+//! Makes the kernel's interfaces answer for what the plan says, and says what is answered now.
+//!
+//! ```text
+//! Plan (watch) ──────┬──> task of eth0: 2 sockets, groups, Responder ──> frames
+//! Interfaces (watch) ┴──> task of eth1: ...
+//!                                │
+//!                                └──> Answering (watch): VIP -> interfaces, with the log lines
+//! ```
+//!
+//! One task per usable interface, each looking at the newest plan and the newest interfaces. The
+//! announcer only starts the tasks; each ends by itself when its interface is usable no more.
+//! Nothing here knows why a VIP is announced, and nothing outside knows how.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use ferrolb_core::burst::DEFAULT_RATE;
+use ferrolb_core::interface::IfIndex;
+use ferrolb_core::plan::Plan;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::netlink::InterfacesWatch;
+use crate::socket::SocketPool;
+
+pub mod answering;
+mod claims;
+mod interface;
+pub mod metrics;
+
+use answering::{Answering, Ledger};
+use interface::InterfaceTask;
+use metrics::FrameMetrics;
+
+/// What an administrator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Unasked frames per second and interface. Some switches shut a port that sends more than 15
+    /// ARP frames per second.
+    pub rate: NonZeroU32,
+    /// Jitters re-announcements; any value that differs between nodes and runs.
+    pub seed: u64,
+}
+
+/// Converges sockets and responders to the plan on the interfaces that are there.
+#[derive(Debug)]
+pub struct Announcer {
+    shared: Shared,
+}
+
+/// What every interface's task works with.
+#[derive(Clone, Debug)]
+struct Shared {
+    settings: Settings,
+    plan: watch::Receiver<Arc<Plan>>,
+    interfaces: InterfacesWatch,
+    sockets: SocketPool,
+    ledger: Ledger,
+    metrics: FrameMetrics,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rate: DEFAULT_RATE,
+            seed: 0,
+        }
+    }
+}
+
+// === impl Announcer ===
+
+impl Announcer {
+    /// An announcer that does nothing until it runs.
+    pub fn new(
+        settings: Settings,
+        plan: watch::Receiver<Arc<Plan>>,
+        interfaces: InterfacesWatch,
+        sockets: SocketPool,
+    ) -> Self {
+        Self {
+            shared: Shared {
+                settings,
+                plan,
+                interfaces,
+                sockets,
+                ledger: Ledger::default(),
+                metrics: FrameMetrics::default(),
+            },
+        }
+    }
+
+    /// Which VIPs this node really answers for now, and where. Changes the moment it does.
+    pub fn answering(&self) -> watch::Receiver<Answering> {
+        self.shared.ledger.subscribe()
+    }
+
+    /// The counters of all interfaces, for a registry.
+    pub fn metrics(&self) -> FrameMetrics {
+        self.shared.metrics.clone()
+    }
+
+    /// Runs until it is dropped; then every interface is silent and its sockets are back in the
+    /// pool. To stop in an orderly way, publish an empty plan and wait until nothing is answered.
+    pub async fn run(mut self) -> Infallible {
+        let mut tasks: JoinSet<IfIndex> = JoinSet::new();
+        // What runs; the value is the task's, so that an end is never taken for a later task's.
+        let mut running: BTreeMap<IfIndex, tokio::task::Id> = BTreeMap::new();
+        loop {
+            let interfaces = self.shared.interfaces.borrow_and_update().clone();
+            for interface in interfaces.iter().flat_map(|interfaces| &interfaces.usable) {
+                running.entry(interface.index).or_insert_with(|| {
+                    let task = InterfaceTask::new(interface.index, self.shared.clone());
+                    tasks.spawn(task.run()).id()
+                });
+            }
+            tokio::select! {
+                // The watch first: a task that ended because of it is seen in the next turn.
+                biased;
+                changed = self.shared.interfaces.changed() => {
+                    if changed.is_err() {
+                        // Netlink is gone with its sender; what runs goes on.
+                        std::future::pending::<()>().await;
+                    }
+                }
+                Some(ended) = tasks.join_next_with_id() => match ended {
+                    Ok((id, index)) => running.retain(|key, task| *key != index || *task != id),
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(error) => tracing::error!(%error, "Lost the task of an interface"),
+                    },
+                },
+            }
+        }
+    }
+}
