@@ -1,0 +1,145 @@
+//! Who may own a VIP: the rules of candidacy, as one question with one answer.
+//!
+//! A member alone judges itself ([`Judge::interfaces_of`] with its own interfaces); what others
+//! think of it ranks candidates and chooses targets of handovers, and never takes a VIP from a live
+//! owner. Liveness, readiness and draining are the ownership machine's to know and are asked there.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::facts::{Advertisement, ClaimFacts, Facts, NodeFacts, Requirement};
+use crate::interface::{IfIndex, Interface};
+use crate::node::NodeName;
+use crate::pattern;
+use crate::reason::Withheld;
+use crate::service::TrafficPolicy;
+
+/// Keeps a node's address out of load balancers; Kubernetes' own label.
+pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// The facts, ready to be asked about many VIPs.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    facts: &'a Facts,
+    /// Every Node carries the label, as on a cluster of one kubeadm node: then it says nothing.
+    is_exclusion_ignored: bool,
+}
+
+// === impl Judge ===
+
+impl<'a> Judge<'a> {
+    /// Prepares facts for questions.
+    pub fn new(facts: &'a Facts) -> Self {
+        Self {
+            facts,
+            is_exclusion_ignored: facts.nodes.values().all(is_excluded),
+        }
+    }
+
+    /// Whether the exclude label is ignored because every Node carries it.
+    pub fn is_exclusion_ignored(&self) -> bool {
+        self.is_exclusion_ignored && !self.facts.nodes.is_empty()
+    }
+
+    /// Where a node may announce a VIP, given its usable interfaces; never empty.
+    ///
+    /// # Errors
+    ///
+    /// Why the node is no candidate.
+    pub fn interfaces_of(
+        &self,
+        vip: IpAddr,
+        node: &NodeName,
+        interfaces: &[Interface],
+    ) -> Result<BTreeSet<IfIndex>, Withheld> {
+        let claim = self.facts.claims.get(&vip).ok_or(Withheld::NoHolder)?;
+        let allowed = self.allowed(vip, claim, node, interfaces)?;
+        let local = claim
+            .holders
+            .iter()
+            .filter(|holder| holder.traffic_policy == TrafficPolicy::Local);
+        for holder in local {
+            let hosts = self.facts.local_endpoints.get(&holder.service);
+            if !hosts.is_some_and(|hosts| hosts.contains(node)) {
+                return Err(Withheld::NoLocalEndpoint);
+            }
+        }
+        Ok(allowed)
+    }
+
+    /// Where the node's advertisements allow the VIP, endpoints aside.
+    fn allowed(
+        &self,
+        vip: IpAddr,
+        claim: &ClaimFacts,
+        node: &NodeName,
+        interfaces: &[Interface],
+    ) -> Result<BTreeSet<IfIndex>, Withheld> {
+        let facts = self.facts.nodes.get(node).ok_or(Withheld::NodeUnknown)?;
+        if is_excluded(facts) && !self.is_exclusion_ignored {
+            return Err(Withheld::NodeExcluded);
+        }
+        if facts.network_unavailable {
+            return Err(Withheld::NetworkUnavailable);
+        }
+        let advertisements = self.advertisements_of(claim);
+        if advertisements.is_empty() {
+            return Err(Withheld::NoAdvertisement);
+        }
+        let (selecting, others): (Vec<_>, Vec<_>) = advertisements
+            .into_iter()
+            .partition(|advertisement| selects(advertisement, facts));
+        if selecting.is_empty() {
+            return Err(if others.iter().any(|advertisement| is_invalid(advertisement)) {
+                Withheld::InvalidSelector
+            } else {
+                Withheld::NodeNotSelected
+            });
+        }
+        let allowed: BTreeSet<_> = selecting
+            .iter()
+            .flat_map(|advertisement| pattern::allowed_interfaces(&advertisement.interfaces, vip, interfaces))
+            .collect();
+        if allowed.is_empty() {
+            return Err(Withheld::NoInterface);
+        }
+        Ok(allowed)
+    }
+
+    /// The advertisements that apply to any holder of the claim.
+    fn advertisements_of(&self, claim: &ClaimFacts) -> Vec<&'a Advertisement> {
+        let Some(pool) = self.facts.pools.get(&claim.pool) else {
+            return Vec::new();
+        };
+        pool.iter()
+            .filter(|advertisement| {
+                claim
+                    .holders
+                    .iter()
+                    .any(|holder| holder.advertisements.contains(&advertisement.name))
+            })
+            .collect()
+    }
+}
+
+fn is_excluded(node: &NodeFacts) -> bool {
+    node.labels.contains_key(EXCLUDE_LABEL)
+}
+
+fn selects(advertisement: &Advertisement, node: &NodeFacts) -> bool {
+    advertisement.node_selectors.is_empty()
+        || advertisement
+            .node_selectors
+            .iter()
+            .any(|selector| selector.matches(&node.labels))
+}
+
+fn is_invalid(advertisement: &Advertisement) -> bool {
+    advertisement
+        .node_selectors
+        .iter()
+        .any(|selector| selector.requirements.contains(&Requirement::Invalid))
+}
+
+#[cfg(test)]
+mod tests;
