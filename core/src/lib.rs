@@ -18,6 +18,7 @@ pub mod interface;
 pub mod membership;
 pub mod node;
 pub mod object;
+pub mod ownership;
 pub mod pattern;
 pub mod plan;
 pub mod pool;

@@ -112,8 +112,7 @@ mod tests {
         for one in &records {
             for other in &records {
                 let expected = usize::from(one != other);
-                let found =
-                    usize::from(one.is_greater(other, VIP)) + usize::from(other.is_greater(one, VIP));
+                let found = usize::from(one.is_greater(other, VIP)) + usize::from(other.is_greater(one, VIP));
                 assert_eq!(found, expected, "{one:?} against {other:?}");
             }
         }

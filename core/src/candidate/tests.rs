@@ -105,7 +105,9 @@ fn a_node_without_node_object_is_no_candidate() {
 #[test]
 fn an_excluded_node_is_no_candidate_unless_every_node_is_excluded() {
     let mut facts = mk_facts();
-    node(&mut facts).labels.insert(EXCLUDE_LABEL.to_owned(), String::new());
+    node(&mut facts)
+        .labels
+        .insert(EXCLUDE_LABEL.to_owned(), String::new());
     assert_eq!(judge(&facts), Ok(vec![1]));
     assert!(Judge::new(&facts).is_exclusion_ignored());
 
@@ -185,6 +187,8 @@ fn policy_local_asks_for_an_endpoint_of_every_local_holder() {
         .insert(ServiceKey::new("default", "web"), here.clone());
     assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint), "api has none here");
 
-    facts.local_endpoints.insert(ServiceKey::new("default", "api"), here);
+    facts
+        .local_endpoints
+        .insert(ServiceKey::new("default", "api"), here);
     assert_eq!(judge(&facts), Ok(vec![1]));
 }

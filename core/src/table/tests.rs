@@ -32,8 +32,14 @@ fn a_replica_follows_changes_in_order() {
     table.set(mk_vip(1), Epoch(1), HELD);
     table.set(mk_vip(2), Epoch(1), HELD);
     table.set(mk_vip(1), Epoch(2), Standing::Silent);
-    let changes = table.changes_after(Version::NONE, 1_000).expect("there are changes");
-    assert_eq!(changes.entries.len(), 2, "the first change is overtaken by the third");
+    let changes = table
+        .changes_after(Version::NONE, 1_000)
+        .expect("there are changes");
+    assert_eq!(
+        changes.entries.len(),
+        2,
+        "the first change is overtaken by the third"
+    );
     replica.apply(&changes);
     assert_eq!(owned(&replica), [mk_vip(2)]);
     assert_eq!(replica.version(), table.version());
@@ -53,7 +59,11 @@ fn a_gap_is_applied_but_not_counted_as_held() {
     assert_eq!(replica.version(), Version(1));
     assert_eq!(owned(&replica), [mk_vip(1), mk_vip(3)]);
     replica.apply(&messages[1]);
-    assert_eq!(replica.version(), Version(2), "what lies behind the gap is asked for again");
+    assert_eq!(
+        replica.version(),
+        Version(2),
+        "what lies behind the gap is asked for again"
+    );
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! What an owner does about other records of its VIP: yields to a greater, refutes a smaller, and
+//! rises above what is remembered of dead ones.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::message::Message;
+use super::{Move, Ownership};
+use crate::node::NodeName;
+use crate::reason::MoveReason;
+use crate::record::{Epoch, Record};
+use crate::table::Standing;
+use crate::time::Time;
+
+// === impl Ownership ===
+
+impl Ownership {
+    /// Yields to a greater record of a live member, at once: it was offered the VIP, or two owners
+    /// have met.
+    pub(super) fn fall_silent(&mut self, vip: IpAddr, greater: &Record) {
+        let handover = self.handovers.remove(&vip);
+        let reason = handover
+            .filter(|handover| handover.is_taken_by(greater))
+            .map_or(MoveReason::Healed, |handover| handover.reason());
+        self.tenures.remove(&vip);
+        self.leaving.remove(&vip);
+        self.state(vip, greater.epoch, Standing::Silent);
+        self.report(Move {
+            vip,
+            epoch: greater.epoch,
+            reason,
+            from: Some(self.node.clone()),
+            to: Some(greater.node.clone()),
+        });
+    }
+
+    /// Answers smaller records of live members with the own one. Each is answered with a burst
+    /// when it is seen, and with another when it is gone: its last frames may have come in between.
+    pub(super) fn refute_rivals(&mut self, vip: IpAddr) {
+        let rivals: BTreeMap<NodeName, Epoch> = self
+            .vips
+            .get(&vip)
+            .into_iter()
+            .flat_map(|state| &state.holders)
+            .filter_map(|node| Some((node.clone(), self.record_of(vip, node)?.epoch)))
+            .collect();
+        let Some(tenure) = self.tenures.get_mut(&vip) else {
+            return;
+        };
+        if tenure.refuted == rivals {
+            return;
+        }
+        let news: Vec<_> = rivals
+            .iter()
+            .filter(|(node, epoch)| tenure.refuted.get(*node) != Some(*epoch))
+            .map(|(node, _)| node.clone())
+            .collect();
+        tenure.refuted = rivals;
+        let burst = self.next_burst();
+        if let Some(tenure) = self.tenures.get_mut(&vip) {
+            tenure.burst = burst;
+        }
+        for node in news {
+            if let Some(change) = self.table.change_of(vip) {
+                self.send(&node, Message::Changes(change));
+            }
+        }
+    }
+
+    /// Raises the own epoch above a higher one that no live record explains: once a second at most,
+    /// and above the claim's status once per tenure only, because an owner beyond a partition of
+    /// the gossip would answer every rise through the API with one of its own.
+    pub(super) fn rise_above_floor(&mut self, now: Time, vip: IpAddr) {
+        let floor = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
+        let status = self.status_floor(vip);
+        let Some(tenure) = self.tenures.get_mut(&vip) else {
+            return;
+        };
+        let is_status_news = status > tenure.epoch && !tenure.has_answered_status;
+        if floor <= tenure.epoch && !is_status_news {
+            return;
+        }
+        if now < tenure.raise_after {
+            self.agenda.insert((tenure.raise_after, vip));
+            return;
+        }
+        tenure.has_answered_status |= is_status_news;
+        tenure.raise_after = now + self.timing.raise;
+        self.restate(vip, floor.max(status).next(), MoveReason::FloorRaised);
+    }
+
+    /// The epoch of the claim's status, unless its record may still come by gossip: from the target
+    /// of an offer, or from another live member.
+    fn status_floor(&self, vip: IpAddr) -> Epoch {
+        let may_come = |node: &NodeName| *node != self.node && self.is_live(node);
+        self.facts
+            .claims
+            .get(&vip)
+            .filter(|claim| !claim.status_owner.as_ref().is_some_and(may_come))
+            .filter(|_| !self.handovers.contains_key(&vip))
+            .map_or(Epoch::NONE, |claim| Epoch(claim.status_epoch))
+    }
+
+    /// States the ownership of a VIP again at a higher epoch: nothing moves.
+    pub(super) fn restate(&mut self, vip: IpAddr, epoch: Epoch, reason: MoveReason) {
+        let burst = self.next_burst();
+        let Some(tenure) = self.tenures.get_mut(&vip) else {
+            return;
+        };
+        tenure.epoch = epoch;
+        tenure.slot = 0;
+        tenure.burst = burst;
+        // The offered epoch may be known to others; whoever took it must find this one greater.
+        self.handovers.remove(&vip);
+        self.state(vip, epoch, Standing::Held { slot: 0 });
+        self.report(Move {
+            vip,
+            epoch,
+            reason,
+            from: Some(self.node.clone()),
+            to: Some(self.node.clone()),
+        });
+    }
+}
