@@ -8,32 +8,52 @@
 //! namespace: they start at once and are easy to freeze, kill and look at. *Pod* nodes run a real
 //! kubelet with containerd, and our images from the chart.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::artifacts::Artifacts;
 use self::control_plane::{ApiServer, ControlPlane};
 use self::home::Home;
+use self::host::Host;
+use self::kube_proxy::ProxyMode;
+use self::network::{Lan, MAX_NODES, NodeAddresses};
+use self::node::{Node, Site};
+use self::product::Controller;
 use self::reaper::Reaper;
 
+pub mod agent;
+mod app;
 pub mod artifacts;
 pub mod clock;
 mod control_plane;
 mod eventually;
 pub mod home;
+pub mod host;
+pub mod http;
+pub mod kube_proxy;
+mod machine;
 pub mod netns;
 pub mod network;
+pub mod node;
+pub mod prober;
 pub mod process;
+pub mod product;
 pub mod reaper;
 pub mod teardown;
+mod workload;
 
 pub use self::eventually::eventually;
 
 /// What a lab should have.
 #[derive(Clone, Debug, Default)]
-pub struct LabBuilder {}
+pub struct LabBuilder {
+    process_nodes: u8,
+    proxy: ProxyMode,
+}
 
 /// A running lab. Dropping it removes it.
 pub struct Lab {
@@ -42,37 +62,65 @@ pub struct Lab {
     home: Home,
     artifacts: Artifacts,
     client: kube::Client,
+    /// The nodes before the control plane, so that they are dropped first.
+    nodes: Vec<Node>,
+    site: Option<Arc<Site>>,
     control_plane: ControlPlane,
 }
 
 // === impl LabBuilder ===
 
 impl LabBuilder {
-    /// Starts the lab.
+    /// Adds nodes whose programs are processes, `n1` and so on, a client and a router.
+    #[must_use]
+    pub fn process_nodes(mut self, count: u8) -> Self {
+        self.process_nodes = count;
+        self
+    }
+
+    /// Chooses how kube-proxy works.
+    #[must_use]
+    pub fn proxy(mut self, mode: ProxyMode) -> Self {
+        self.proxy = mode;
+        self
+    }
+
+    /// Starts the lab; its nodes are Ready then.
     pub async fn start(self) -> Result<Lab> {
         let artifacts = Artifacts::from_env()?;
         let home = Home::create(&artifacts.logs())?;
         let reaper = Reaper::start(home.id())?;
+        // Shown by the test harness when the test fails; the logs stay until newer ones push them out.
+        #[allow(clippy::print_stderr, reason = "a failed test's logs are found by this line")]
+        {
+            eprintln!("lab {}: logs in {}", home.id().as_str(), home.logs().display());
+        }
         let started = self.start_in(home.clone(), artifacts, reaper).await;
-        started.with_context(|| {
-            format!(
-                "lab {} did not start; its logs are in {}",
-                home.id().as_str(),
-                home.logs().display()
-            )
-        })
+        started.with_context(|| format!("lab {} did not start", home.id().as_str()))
     }
 
     async fn start_in(self, home: Home, artifacts: Artifacts, reaper: Reaper) -> Result<Lab> {
-        let control_plane = ControlPlane::start(&home, &artifacts, &[], false).await?;
+        if self.process_nodes > MAX_NODES {
+            bail!("a lab has room for {MAX_NODES} nodes, not {}", self.process_nodes);
+        }
+        let places: Vec<_> = (1..=self.process_nodes)
+            .map(|index| NodeAddresses { index })
+            .collect();
+        let control_plane = ControlPlane::start(&home, &artifacts, &places, false).await?;
         let client = control_plane::client(&home).await?;
-        Ok(Lab {
+        let mut lab = Lab {
             reaper,
             home,
             artifacts,
             client,
+            nodes: Vec::new(),
+            site: None,
             control_plane,
-        })
+        };
+        if !places.is_empty() {
+            lab.start_nodes(&places, self.proxy).await?;
+        }
+        Ok(lab)
     }
 }
 
@@ -110,11 +158,66 @@ impl Lab {
         &self.control_plane.api_server
     }
 
+    /// One node, by its name.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        let node = self.nodes.iter().find(|node| node.name() == name);
+        node.with_context(|| format!("the lab has no node {name}"))
+    }
+
+    /// All nodes, in the order of their names' numbers.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The client on the LAN.
+    pub fn client_host(&self) -> Result<Host> {
+        Ok(Host::new(&self.site()?.lan.client))
+    }
+
+    /// The client behind the router.
+    pub fn remote_host(&self) -> Result<Host> {
+        Ok(Host::new(&self.site()?.lan.remote))
+    }
+
+    /// The router, default gateway of the nodes and of the client.
+    pub fn router(&self) -> Result<Host> {
+        Ok(Host::new(&self.site()?.lan.router))
+    }
+
+    /// The namespace of the LAN's bridge `lan0`, whose ports are called like the hosts on them: the
+    /// place to capture from.
+    pub fn bridge(&self) -> Result<&netns::Netns> {
+        Ok(&self.site()?.lan.bridge)
+    }
+
+    /// Starts replicas of our controller beside the control plane and waits until all are ready.
+    pub async fn start_controller(&self, replicas: u16, flags: &[&str]) -> Result<Vec<Controller>> {
+        let netns = &self.control_plane.netns;
+        let mut controllers: Vec<_> = (0..replicas)
+            .map(|index| Controller::new(&self.home, &self.artifacts, netns, index, flags))
+            .collect();
+        for controller in &mut controllers {
+            controller.start()?;
+        }
+        for controller in &controllers {
+            controller.wait_ready().await?;
+        }
+        Ok(controllers)
+    }
+
+    /// Starts our speaker on every node and waits until all are ready.
+    pub async fn start_speakers(&self, flags: &[&str]) -> Result<()> {
+        for node in &self.nodes {
+            node.launch_speaker(product::speaker(&self.home, &self.artifacts, node, flags)?)?;
+        }
+        for node in &self.nodes {
+            node.wait_speaker_ready().await?;
+        }
+        Ok(())
+    }
+
     /// Runs kubectl and returns what it printed; fails unless it succeeds.
-    pub fn kubectl<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Result<String> {
+    pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
         netns::output(
             Command::new(self.artifacts.kc())
                 .arg("kubectl")
@@ -130,17 +233,42 @@ impl Lab {
         std::mem::forget(self);
         Ok(())
     }
+
+    async fn start_nodes(&mut self, places: &[NodeAddresses], proxy: ProxyMode) -> Result<()> {
+        Self::create_node_objects(&self.client, places).await?;
+        product::write_gossip_key(&self.home)?;
+        let site = Arc::new(Site {
+            home: self.home.clone(),
+            artifacts: self.artifacts.clone(),
+            lan: Lan::create(self.home.id())?,
+            control_plane: self.control_plane.netns.clone(),
+            proxy,
+            nodes: u8::try_from(places.len())?,
+        });
+        for place in places {
+            let node = Node::new(&site, *place);
+            node.boot()?;
+            self.nodes.push(node);
+        }
+        self.site = Some(site);
+        let names: Vec<_> = self.nodes.iter().map(Node::name).collect();
+        self.wait_nodes_ready(&names, true).await
+    }
+
+    fn site(&self) -> Result<&Arc<Site>> {
+        self.site
+            .as_ref()
+            .context("this lab has no network: give it nodes")
+    }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let is_failed = std::thread::panicking();
-        #[allow(clippy::print_stderr, reason = "there is nobody to return an error to")]
-        match self.reaper.reap() {
-            Ok(()) if is_failed => eprintln!("the lab's logs are in {}", self.home.logs().display()),
-            // Another lab may prune it at this moment.
-            Ok(()) => drop(std::fs::remove_dir_all(self.home.logs())),
-            Err(error) => eprintln!("{error:#}"),
+        if let Err(error) = self.reaper.reap() {
+            #[allow(clippy::print_stderr, reason = "there is nobody to return an error to")]
+            {
+                eprintln!("{error:#}");
+            }
         }
     }
 }

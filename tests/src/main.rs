@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ferrolb_tests::lab::home::LabId;
-use ferrolb_tests::lab::reaper;
+use ferrolb_tests::lab::{agent, reaper};
 
 /// Real Kubernetes clusters in network namespaces of this machine.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ enum Command {
         /// The lab.
         lab: String,
     },
+    /// Be the agent of a process node.
+    #[command(hide = true)]
+    Agent(agent::Args),
 }
 
 #[tokio::main]
@@ -45,5 +48,6 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
+        Command::Agent(args) => agent::main(args).await,
     }
 }

@@ -1,7 +1,6 @@
 //! The control plane: etcd, kube-apiserver, kube-controller-manager and kube-scheduler, upstream's
 //! own, in a namespace of their own.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -287,11 +286,4 @@ fn clients_of(user: &str, home: &Home) -> [String; 3] {
         "authorization-kubeconfig",
     ]
     .map(|flag| format!("--{flag}={}", path.display()))
-}
-
-/// Says in a file what a kept lab is, for who comes later.
-pub(crate) fn write_description(home: &Home, description: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(description)?;
-    let path = home.path("lab.json");
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail};
 /// The variable by which a process says which lab it belongs to.
 pub(crate) const MARK: &str = "FERROLB_LAB";
 
-/// How many directories of logs are kept: those of the labs of the last few failed runs.
-const KEPT_LOGS: usize = 30;
+/// How many directories of logs are kept: those of the labs of one run of all tests, and more.
+const KEPT_LOGS: usize = 60;
 
 /// The short name of a lab, unique on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

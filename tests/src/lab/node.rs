@@ -1,0 +1,306 @@
+//! A node, and what tests do to it: cut its cables, its power, its speaker.
+//!
+//! This file knows process nodes, whose programs run straight in the node's namespace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+
+use super::app::AppPod;
+use super::artifacts::{Artifacts, lab_program};
+use super::home::Home;
+use super::kube_proxy::{self, ProxyMode};
+use super::machine::Machine;
+use super::netns::Netns;
+use super::network::{Lan, LanHost, NodeAddresses};
+use super::process::{Launch, Process};
+
+/// How long a speaker may take to leave after SIGTERM.
+const LEAVE: Duration = Duration::from_secs(20);
+
+/// What all nodes of a lab share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) home: Home,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) lan: Lan,
+    pub(crate) control_plane: Netns,
+    pub(crate) proxy: ProxyMode,
+    pub(crate) nodes: u8,
+}
+
+/// One node of a lab.
+#[derive(Debug)]
+pub struct Node {
+    site: Arc<Site>,
+    addresses: NodeAddresses,
+    state: Mutex<State>,
+}
+
+/// What of a node is there now. What should run is remembered while the power is off.
+#[derive(Debug, Default)]
+struct State {
+    running: Option<Running>,
+    speaker: Option<Launch>,
+    pods: Vec<AppPod>,
+}
+
+/// A node with power. The processes are before the machine, so that they are dropped first.
+#[derive(Debug)]
+struct Running {
+    speaker: Option<Process>,
+    _kube_proxy: Process,
+    _agent: Process,
+    machine: Machine,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub(crate) fn new(site: &Arc<Site>, addresses: NodeAddresses) -> Self {
+        Self {
+            site: Arc::clone(site),
+            addresses,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Its name: `n1` and so on.
+    pub fn name(&self) -> String {
+        self.addresses.name()
+    }
+
+    /// Its place on the LAN: addresses and MAC.
+    pub fn lan(&self) -> LanHost {
+        self.addresses.lan()
+    }
+
+    /// Its namespace; fails while the power is off.
+    pub fn netns(&self) -> Result<Netns> {
+        Ok(self.running()?.machine.netns.clone())
+    }
+
+    /// Runs a command on it and returns what it printed; fails unless it succeeds.
+    pub fn exec(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        self.netns()?.exec(program, arguments)
+    }
+
+    // --- power and cables ---
+
+    /// Gives it power: a new namespace, kube-proxy, and all that ran on it before.
+    pub fn boot(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.running.is_some() {
+            bail!("{} has power already", self.name());
+        }
+        let site = &self.site;
+        let machine = Machine::create(
+            site.home.id(),
+            &site.lan,
+            &site.control_plane,
+            self.addresses,
+            site.nodes,
+        )?;
+        let netns = machine.netns.clone();
+        let speaker = state.speaker.as_ref().map(|launch| launch.start(&site.home));
+        let running = Running {
+            _kube_proxy: self.kube_proxy(&netns)?.start(&site.home)?,
+            _agent: self.agent(&netns)?.start(&site.home)?,
+            speaker: speaker.transpose()?,
+            machine,
+        };
+        for pod in &mut state.pods {
+            pod.start(&site.home, &site.artifacts, &netns)?;
+        }
+        state.running = Some(running);
+        Ok(())
+    }
+
+    /// Cuts the power: the cables go dead first, so that nobody hears a last word.
+    pub fn power_off(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let running = state.running.take();
+        let Running {
+            speaker,
+            _kube_proxy: kube_proxy,
+            _agent: agent,
+            machine,
+        } = running.with_context(|| format!("{} has no power", self.name()))?;
+        machine.netns.ip(&["link set mgmt down"])?;
+        self.set_port("down")?;
+        drop((speaker, kube_proxy, agent));
+        for pod in &mut state.pods {
+            pod.stop()?;
+        }
+        machine.remove(&self.site.lan, &self.site.control_plane)
+    }
+
+    /// Pulls its LAN cable, at the bridge: the node sees its carrier go.
+    pub fn cut_link(&self) -> Result<()> {
+        self.set_port("down")
+    }
+
+    /// Plugs its LAN cable in again.
+    pub fn restore_link(&self) -> Result<()> {
+        self.set_port("up")
+    }
+
+    /// Cuts it off the API server, and off nothing else.
+    pub fn cut_management(&self) -> Result<()> {
+        self.set_management_port("down")
+    }
+
+    /// Lets it reach the API server again.
+    pub fn restore_management(&self) -> Result<()> {
+        self.set_management_port("up")
+    }
+
+    fn set_port(&self, to: &str) -> Result<()> {
+        self.site
+            .lan
+            .bridge
+            .ip(&[&format!("link set {} {to}", self.name())])
+    }
+
+    fn set_management_port(&self, to: &str) -> Result<()> {
+        self.site
+            .control_plane
+            .ip(&[&format!("link set {} {to}", self.name())])
+    }
+
+    // --- its speaker ---
+
+    /// Starts its speaker, from now on at each boot too.
+    pub(crate) fn launch_speaker(&self, launch: Launch) -> Result<()> {
+        let mut state = self.state.lock();
+        let running = state.running.as_mut();
+        let running = running.with_context(|| format!("{} has no power", self.name()))?;
+        if running.speaker.is_some() {
+            bail!("{} has a speaker already", self.name());
+        }
+        running.speaker = Some(launch.start(&self.site.home)?);
+        state.speaker = Some(launch);
+        Ok(())
+    }
+
+    /// Starts its speaker again as it was started before, after it was killed or has left.
+    pub fn start_speaker(&self) -> Result<()> {
+        let launch = self.state.lock().speaker.clone();
+        self.launch_speaker(launch.with_context(|| format!("{} never had a speaker", self.name()))?)
+    }
+
+    /// Kills its speaker with SIGKILL.
+    pub fn kill_speaker(&self) -> Result<()> {
+        let speaker = self.running()?.speaker.take();
+        self.need(speaker)?.kill()
+    }
+
+    /// Asks its speaker to leave with SIGTERM, and waits until it has.
+    pub async fn term_speaker(&self) -> Result<()> {
+        let speaker = self.running()?.speaker.take();
+        let speaker = self.need(speaker)?;
+        speaker.term()?;
+        let status = speaker.wait(LEAVE).await?;
+        if !status.success() {
+            bail!(
+                "the speaker of {} ended with {status} after SIGTERM: {}",
+                self.name(),
+                speaker.last_lines(12)
+            );
+        }
+        Ok(())
+    }
+
+    /// Has its speaker hang.
+    pub fn freeze_speaker(&self) -> Result<()> {
+        self.speaker()?.freeze()
+    }
+
+    /// Has its speaker go on.
+    pub fn thaw_speaker(&self) -> Result<()> {
+        self.speaker()?.thaw()
+    }
+
+    /// Its speaker, while it runs. The guard keeps the node as it is.
+    pub fn speaker(&self) -> Result<MappedMutexGuard<'_, Process>> {
+        let running = self.running()?;
+        MappedMutexGuard::try_map(running, |running| running.speaker.as_mut())
+            .ok()
+            .with_context(|| format!("{} has no speaker", self.name()))
+    }
+
+    fn need(&self, speaker: Option<Process>) -> Result<Process> {
+        speaker.with_context(|| format!("{} has no speaker", self.name()))
+    }
+
+    // --- its pods ---
+
+    /// Starts a server of an application; returns the object that stands for it.
+    pub(crate) fn start_app(&self, app: &str) -> Result<serde_json::Value> {
+        let mut state = self.state.lock();
+        let running = state.running.as_ref();
+        let netns = running
+            .with_context(|| format!("{} has no power", self.name()))?
+            .machine
+            .netns
+            .clone();
+        // 1 is the node's own end of the pods' links.
+        let number = (2..=250).find(|number| !state.pods.iter().any(|pod| pod.number() == *number));
+        let number = number.context("the node's pod network is full")?;
+        let mut pod = AppPod::new(app, self.addresses, number);
+        pod.start(&self.site.home, &self.site.artifacts, &netns)?;
+        let object = pod.object();
+        state.pods.push(pod);
+        Ok(object)
+    }
+
+    /// Kills every server of an application; returns the names of their objects.
+    pub(crate) fn stop_app(&self, app: &str) -> Result<Vec<String>> {
+        let mut state = self.state.lock();
+        let pods = std::mem::take(&mut state.pods);
+        let (gone, left) = pods.into_iter().partition(|pod| pod.app == app);
+        state.pods = left;
+        let mut gone: Vec<AppPod> = gone;
+        for pod in &mut gone {
+            pod.stop()?;
+        }
+        Ok(gone.iter().map(AppPod::name).collect())
+    }
+
+    // --- its programs ---
+
+    fn kube_proxy(&self, netns: &Netns) -> Result<Launch> {
+        let Site {
+            home,
+            artifacts,
+            proxy,
+            ..
+        } = &*self.site;
+        let config = kube_proxy::configure(home, self.addresses, *proxy)?;
+        let name = format!("kube-proxy-{}", self.name());
+        Ok(Launch::new(name, netns, artifacts.kc())
+            .args(["kube-proxy".to_owned(), format!("--config={}", config.display())]))
+    }
+
+    fn agent(&self, netns: &Netns) -> Result<Launch> {
+        let kubeconfig = self.site.home.pki(&format!("node-{}.kubeconfig", self.name()));
+        let lan = self.addresses.lan();
+        Ok(
+            Launch::new(format!("agent-{}", self.name()), netns, lab_program()?).args([
+                "agent".to_owned(),
+                format!("--node={}", self.name()),
+                format!("--kubeconfig={}", kubeconfig.display()),
+                format!("--address={}", lan.ipv4()),
+                format!("--address={}", lan.ipv6()),
+            ]),
+        )
+    }
+
+    fn running(&self) -> Result<MappedMutexGuard<'_, Running>> {
+        MutexGuard::try_map(self.state.lock(), |state| state.running.as_mut())
+            .ok()
+            .with_context(|| format!("{} has no power", self.name()))
+    }
+}

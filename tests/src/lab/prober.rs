@@ -1,0 +1,364 @@
+//! A client that asks a thousand times a second and remembers when it was not served.
+//!
+//! One thread sends numbered datagrams to a UDP echo and receives the replies. A datagram counts as
+//! served when its reply came within the tolerance: one that waited in a queue while nobody owned the
+//! address was not served, even if it is answered in the end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, anyhow};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::clock;
+use super::eventually::eventually;
+use super::netns::Netns;
+
+/// How long replies are waited for after the last datagram.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// How a prober asks.
+#[derive(Clone, Copy, Debug)]
+pub struct ProberOptions {
+    /// The time between two datagrams.
+    pub interval: Duration,
+    /// The longest time to a reply that counts as served.
+    pub tolerance: Duration,
+}
+
+/// A running prober.
+#[derive(Debug)]
+pub struct Prober {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    thread: Option<JoinHandle<Result<ProbeReport>>>,
+}
+
+/// What a prober saw.
+#[derive(Clone, Debug)]
+pub struct ProbeReport {
+    /// When it began, by the wall clock.
+    pub started: SystemTime,
+    /// Every datagram, in the order of sending.
+    pub probes: Vec<Probe>,
+    /// The longest time to a reply that counts as served.
+    pub tolerance: Duration,
+    /// Who answered how often: the words of the server, "pod node".
+    pub servers: BTreeMap<String, usize>,
+}
+
+/// One datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// When it was sent, after the start.
+    pub sent: Duration,
+    /// When its first reply came, after the start.
+    pub received: Option<Duration>,
+}
+
+/// A time in which the client was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When the first datagram that was not served was sent, after the start.
+    pub from: Duration,
+    /// When the first reply after it came; the end of the probe if none did.
+    pub until: Duration,
+    /// How many datagrams were not served.
+    pub datagrams: usize,
+}
+
+/// The thread's own state.
+struct Run {
+    socket: UdpSocket,
+    target: SocketAddr,
+    options: ProberOptions,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    began: Instant,
+    report: ProbeReport,
+}
+
+// === impl ProberOptions ===
+
+impl Default for ProberOptions {
+    /// A datagram a millisecond; a reply within 50 ms counts.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(1),
+            tolerance: Duration::from_millis(50),
+        }
+    }
+}
+
+// === impl Prober ===
+
+impl Prober {
+    pub(crate) fn start(netns: &Netns, target: SocketAddr, options: ProberOptions) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicU64::new(0));
+        let own: SocketAddr = match target {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = netns.run(|| {
+            let socket = UdpSocket::bind(own)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })?;
+        let run = Run {
+            socket,
+            target,
+            options,
+            stop: Arc::clone(&stop),
+            answered: Arc::clone(&answered),
+            began: clock::now(),
+            report: ProbeReport {
+                started: clock::wall_clock(),
+                probes: Vec::new(),
+                tolerance: options.tolerance,
+                servers: BTreeMap::new(),
+            },
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("probe {target}"))
+            .spawn(move || run.go())
+            .context("cannot start a prober's thread")?;
+        Ok(Self {
+            stop,
+            answered,
+            thread: Some(thread),
+        })
+    }
+
+    /// How many datagrams have been answered so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more datagrams have been answered.
+    pub async fn wait_for_answers(&self, more: u64, deadline: Duration) -> Result<()> {
+        let goal = self.answered() + more;
+        eventually(deadline, &format!("{more} datagrams are answered"), async || {
+            let answered = self.answered();
+            if answered < goal {
+                return Err(anyhow!("{} are missing", goal - answered));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stops sending, waits for the last replies, and reports.
+    pub fn stop(mut self) -> Result<ProbeReport> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("a prober is stopped once")?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the prober's thread panicked")))
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    fn go(mut self) -> Result<ProbeReport> {
+        let mut due = self.began;
+        let mut end: Option<Instant> = None;
+        loop {
+            let now = clock::now();
+            if end.is_none() && self.stop.load(Ordering::Relaxed) {
+                end = Some(now + LINGER);
+            }
+            if end.is_some_and(|end| now >= end) {
+                return Ok(self.report);
+            }
+            if end.is_none() && now >= due {
+                self.send(now);
+                // Slots that were missed because this thread did not run are not made up for: a burst
+                // would be another question than the one being asked.
+                due = (due + self.options.interval).max(now);
+            }
+            self.wait(end.unwrap_or(due).saturating_duration_since(now))?;
+            self.receive()?;
+        }
+    }
+
+    fn send(&mut self, now: Instant) {
+        let number = u64::try_from(self.report.probes.len()).unwrap_or(u64::MAX);
+        self.report.probes.push(Probe {
+            sent: now - self.began,
+            received: None,
+        });
+        // What cannot be sent (no route, no neighbor) is not answered, and is counted as that.
+        let _ = self.socket.send_to(&number.to_be_bytes(), self.target);
+    }
+
+    /// Waits until something can be received, to the microsecond: `poll` would only do milliseconds.
+    fn wait(&self, time: Duration) -> Result<()> {
+        let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut descriptors, Some(TimeSpec::from_duration(time)), None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(error) => Err(error).context("a prober cannot wait"),
+        }
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = match self.socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("a prober cannot receive"),
+            };
+            let datagram = buffer.get(..length).unwrap_or_default();
+            let Some((number, rest)) = datagram.split_first_chunk::<8>() else {
+                continue;
+            };
+            let index = usize::try_from(u64::from_be_bytes(*number)).unwrap_or(usize::MAX);
+            let received = clock::now() - self.began;
+            match self.report.probes.get_mut(index) {
+                Some(probe) if from.ip() == self.target.ip() && probe.received.is_none() => {
+                    probe.received = Some(received);
+                }
+                // A duplicate, or not ours.
+                _ => continue,
+            }
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            let words = String::from_utf8_lossy(rest);
+            let server: VecDeque<&str> = words.trim().split(' ').take(2).collect();
+            let name = Vec::from(server).join(" ");
+            *self.report.servers.entry(name).or_default() += 1;
+        }
+    }
+}
+
+// === impl ProbeReport ===
+
+impl ProbeReport {
+    /// How many datagrams were sent.
+    pub fn sent(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// How many never got a reply.
+    pub fn lost(&self) -> usize {
+        self.probes
+            .iter()
+            .filter(|probe| probe.received.is_none())
+            .count()
+    }
+
+    /// Every time in which the client was not served.
+    pub fn outages(&self) -> Vec<Outage> {
+        let mut outages = Vec::new();
+        let mut current: Option<Outage> = None;
+        let mut end = Duration::ZERO;
+        for probe in &self.probes {
+            let served = probe
+                .received
+                .filter(|received| *received - probe.sent <= self.tolerance);
+            end = end.max(probe.received.unwrap_or(probe.sent));
+            match (served, &mut current) {
+                (None, None) => {
+                    current = Some(Outage {
+                        from: probe.sent,
+                        until: probe.sent,
+                        datagrams: 1,
+                    });
+                }
+                (None, Some(outage)) => outage.datagrams += 1,
+                (Some(until), Some(outage)) => {
+                    outages.push(Outage { until, ..*outage });
+                    current = None;
+                }
+                (Some(_), None) => {}
+            }
+        }
+        outages.extend(current.map(|outage| Outage { until: end, ..outage }));
+        outages
+    }
+
+    /// The longest time in which the client was not served; zero if it always was.
+    pub fn longest_outage(&self) -> Duration {
+        self.outages()
+            .iter()
+            .map(Outage::length)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+// === impl Outage ===
+
+impl Outage {
+    /// How long it lasted.
+    pub fn length(&self) -> Duration {
+        self.until - self.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(probes: &[(u64, Option<u64>)]) -> ProbeReport {
+        ProbeReport {
+            started: SystemTime::UNIX_EPOCH,
+            probes: probes
+                .iter()
+                .map(|(sent, received)| Probe {
+                    sent: Duration::from_millis(*sent),
+                    received: received.map(Duration::from_millis),
+                })
+                .collect(),
+            tolerance: Duration::from_millis(50),
+            servers: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn an_outage_ends_with_the_first_reply_after_it() {
+        let report = report(&[
+            (0, Some(1)),
+            (10, None),
+            (20, None),
+            (30, Some(32)),
+            (40, Some(41)),
+        ]);
+        let expected = Outage {
+            from: Duration::from_millis(10),
+            until: Duration::from_millis(32),
+            datagrams: 2,
+        };
+        assert_eq!(report.outages(), [expected]);
+        assert_eq!(report.longest_outage(), Duration::from_millis(22));
+        assert_eq!(report.lost(), 2);
+    }
+
+    #[test]
+    fn a_late_reply_is_an_outage_but_no_loss() {
+        let report = report(&[(0, Some(80)), (10, Some(81)), (60, Some(81))]);
+        assert_eq!(report.lost(), 0);
+        assert_eq!(report.longest_outage(), Duration::from_millis(81));
+    }
+
+    #[test]
+    fn an_outage_that_never_ends_lasts_until_the_last_datagram() {
+        let report = report(&[(0, Some(1)), (10, None), (20, None)]);
+        assert_eq!(report.longest_outage(), Duration::from_millis(10));
+    }
+}

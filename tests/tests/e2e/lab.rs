@@ -1,0 +1,3 @@
+//! Real binaries as processes of node namespaces.
+
+mod traffic;
