@@ -42,23 +42,16 @@ struct Cli {
     command: Command,
 }
 
+/// What each does is said at its arguments, in its own file.
 #[derive(Subcommand)]
 enum Command {
-    /// Bring up a real cluster on this machine, install FerroLB with helm, cut its owner off.
     Demo(demo::Args),
-    /// Run every rung of the test ladder and say how many tests each ran.
     Test(test::Args),
-    /// Check format, lints, licenses, docs, generated files and the rules of the source tree.
     Lint(lint::Args),
-    /// Write the generated CRDs into the chart.
     Crds(crds::Args),
-    /// Measure what the budgets promise.
     Bench(bench::Args),
-    /// What continuous integration runs: lint, then test.
     Ci(ci::Args),
-    /// Build both images, without a container engine, and print the archives' paths, one a line.
     Image(image::Args),
-    /// A cluster of real nodes on this machine, to play with.
     Cluster(cluster::Args),
 }
 
