@@ -41,8 +41,9 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
             &directory.join("containerd"),
         )?;
     }
-    for (name, built) in binaries::SHIPPED.iter().zip(binaries::build(workspace)?) {
-        link(&built, &directory.join(name))?;
+    let built = binaries::build(workspace)?;
+    for name in binaries::SHIPPED {
+        link(&built.join(name), &directory.join(name))?;
     }
     Ok(directory)
 }

@@ -16,8 +16,8 @@ pub(crate) fn target() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-/// Builds both, and returns their paths in the order of [`SHIPPED`].
-pub(crate) fn build(workspace: &Workspace) -> Result<[PathBuf; 2]> {
+/// Builds both, and returns the directory that they are in.
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     process::step(
         "building the static release binaries (minutes the first time)",
         || {
@@ -31,6 +31,5 @@ pub(crate) fn build(workspace: &Workspace) -> Result<[PathBuf; 2]> {
             Ok(())
         },
     )?;
-    let directory = workspace.target().join(target()).join("release");
-    Ok(SHIPPED.map(|name| directory.join(name)))
+    Ok(workspace.target().join(target()).join("release"))
 }

@@ -35,36 +35,42 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| workspace.target().join("images"));
-    for path in build_into(workspace, &directory)? {
+    let binaries = binaries::build(workspace)?;
+    for path in pack(workspace, &binaries, &directory)? {
         println!("{}", path.display());
     }
     Ok(())
 }
 
-/// Builds both images and writes their archives into a directory; returns the archives' paths.
-pub(crate) fn build_into(workspace: &Workspace, directory: &Path) -> Result<Vec<PathBuf>> {
-    let built = binaries::build(workspace)?;
+/// Writes the archives of both images, made from the programs in `binaries`; returns their paths.
+pub(crate) fn pack(workspace: &Workspace, binaries: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let directory = fs::canonicalize(directory)?;
     let packages = workspace.packages()?;
     let mut paths = Vec::new();
-    for (name, binary) in binaries::SHIPPED.iter().zip(&built) {
-        let package = packages.iter().find(|package| package.name == *name);
+    for name in binaries::SHIPPED {
+        let package = packages.iter().find(|package| package.name == name);
         let package = package.with_context(|| format!("the workspace has no package {name}"))?;
         let image = archive::Image {
             reference: format!("{REPOSITORY}/{name}:{}", package.version),
-            binary,
+            binary: &binaries.join(name),
             name,
             user: user(name),
         };
         let path = directory.join(format!("{name}.tar"));
-        let bytes = archive::write(&image, &path)?;
-        process::note(&format!("{} is {:.1} MB", image.reference, bytes as f64 / 1e6));
-        if bytes > MAX_BYTES {
-            bail!(
-                "{} has {bytes} bytes, more than the {MAX_BYTES} that an image may have",
-                path.display()
-            );
+        if archive::write(&image, &path)? {
+            let bytes = fs::metadata(&path)?.len();
+            process::note(&format!(
+                "image {} has {:.1} MB",
+                image.reference,
+                bytes as f64 / 1e6
+            ));
+            if bytes > MAX_BYTES {
+                bail!(
+                    "{} has {bytes} bytes; an image may have {MAX_BYTES}",
+                    path.display()
+                );
+            }
         }
         paths.push(path);
     }

@@ -30,6 +30,6 @@ pub(crate) fn become_lab(workspace: &Workspace, arguments: &[OsString]) -> Resul
 /// Installs or builds all that a cluster needs, our images included; returns the directory.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<PathBuf> {
     let artifacts = artifacts::ensure(workspace)?;
-    image::build_into(workspace, &artifacts.join("images"))?;
+    image::pack(workspace, &artifacts, &artifacts.join("images"))?;
     Ok(artifacts)
 }

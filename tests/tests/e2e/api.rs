@@ -1,3 +1,4 @@
 //! The real API server alone.
 
+mod chart;
 mod start;

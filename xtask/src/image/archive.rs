@@ -3,7 +3,6 @@
 //! Equal binaries give equal archives, byte for byte: no clock, no user and no host name gets in.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -22,8 +21,21 @@ pub(crate) struct Image<'a> {
     pub(crate) user: &'a str,
 }
 
-/// Writes the archive; returns its size.
-pub(crate) fn write(image: &Image<'_>, path: &Path) -> Result<u64> {
+/// Writes the archive, unless it is there already; returns whether it had to.
+pub(crate) fn write(image: &Image<'_>, path: &Path) -> Result<bool> {
+    let bytes = build(image)?;
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    // Written beside and renamed, so that nobody loads half an archive.
+    let draft = path.with_extension("tar.new");
+    fs::write(&draft, bytes).with_context(|| format!("cannot write {}", draft.display()))?;
+    fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(true)
+}
+
+/// The archive's bytes.
+fn build(image: &Image<'_>) -> Result<Vec<u8>> {
     let binary = fs::read(image.binary).with_context(|| format!("cannot read {}", image.binary.display()))?;
     let mut layer = tar::Builder::new(Vec::new());
     append(&mut layer, image.name, 0o755, &binary)?;
@@ -46,10 +58,7 @@ pub(crate) fn write(image: &Image<'_>, path: &Path) -> Result<u64> {
     let config_name = format!("{}.json", digest(&config));
     let manifest = json!([{ "Config": config_name, "RepoTags": [image.reference], "Layers": ["layer.tar"] }]);
 
-    // Written beside and renamed, so that nobody loads half an archive.
-    let draft = path.with_extension("tar.new");
-    let file = fs::File::create(&draft).with_context(|| format!("cannot create {}", draft.display()))?;
-    let mut archive = tar::Builder::new(file);
+    let mut archive = tar::Builder::new(Vec::new());
     append(&mut archive, &config_name, 0o644, &config)?;
     append(&mut archive, "layer.tar", 0o644, &layer)?;
     append(
@@ -58,15 +67,10 @@ pub(crate) fn write(image: &Image<'_>, path: &Path) -> Result<u64> {
         0o644,
         &serde_json::to_vec(&manifest)?,
     )?;
-    let file = archive
-        .into_inner()
-        .with_context(|| format!("cannot write {}", draft.display()))?;
-    let bytes = file.metadata()?.len();
-    fs::rename(&draft, path).with_context(|| format!("cannot create {}", path.display()))?;
-    Ok(bytes)
+    archive.into_inner().context("cannot write the archive")
 }
 
-fn append(archive: &mut tar::Builder<impl Write>, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+fn append(archive: &mut tar::Builder<Vec<u8>>, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_mode(mode);
     header.set_size(bytes.len() as u64);
@@ -114,8 +118,12 @@ mod tests {
             user: "65534:65534",
         };
         let (first, second) = (directory.join("1.tar"), directory.join("2.tar"));
-        write(&image, &first).expect("an archive");
-        write(&image, &second).expect("an archive");
+        assert!(write(&image, &first).expect("an archive"));
+        assert!(write(&image, &second).expect("an archive"));
+        assert!(
+            !write(&image, &second).expect("an archive"),
+            "it was there already"
+        );
         let bytes = fs::read(&first).expect("the archive");
         let same = bytes == fs::read(&second).expect("the archive");
         fs::remove_dir_all(&directory).expect("removed");

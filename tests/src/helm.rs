@@ -1,0 +1,64 @@
+//! The real helm, and the chart as it is in the source tree.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::lab::Lab;
+use crate::lab::artifacts::Artifacts;
+use crate::lab::netns::output;
+
+/// The release of the README.
+pub const RELEASE: &str = "ferrolb";
+
+/// The namespace of the README.
+pub const NAMESPACE: &str = "ferrolb-system";
+
+/// Helm, pointed at a cluster or at none.
+#[derive(Clone, Debug)]
+pub struct Helm {
+    kc: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+/// The directory of the chart.
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/ferrolb")
+}
+
+// === impl Helm ===
+
+impl Helm {
+    /// Helm with the rights of the lab's administrator.
+    pub fn of(lab: &Lab) -> Self {
+        Self {
+            kc: lab.artifacts().kc(),
+            kubeconfig: lab.kubeconfig(),
+        }
+    }
+
+    /// Helm without a cluster, for what renders.
+    pub fn offline(artifacts: &Artifacts) -> Self {
+        Self {
+            kc: artifacts.kc(),
+            kubeconfig: "/dev/null".into(),
+        }
+    }
+
+    /// Runs helm and returns what it printed; fails unless it succeeds.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        // No file of the person who runs the tests is read: helm keeps its settings in these.
+        let nowhere = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"];
+        let mut command = Command::new(&self.kc);
+        command
+            .arg("helm")
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig);
+        for variable in nowhere {
+            command.env(variable, "/nonexistent");
+        }
+        output(&mut command)
+    }
+}
