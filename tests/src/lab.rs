@@ -21,7 +21,7 @@ use self::home::Home;
 use self::host::Host;
 use self::kube_proxy::ProxyMode;
 use self::network::{Lan, MAX_NODES, NodeAddresses};
-use self::node::{Node, Site};
+use self::node::{Node, NodeKind, Site};
 use self::product::Controller;
 use self::reaper::Reaper;
 
@@ -39,6 +39,8 @@ mod machine;
 pub mod netns;
 pub mod network;
 pub mod node;
+pub mod node_init;
+mod pod_node;
 pub mod prober;
 pub mod process;
 pub mod product;
@@ -51,7 +53,8 @@ pub use self::eventually::eventually;
 /// What a lab should have.
 #[derive(Clone, Debug, Default)]
 pub struct LabBuilder {
-    process_nodes: u8,
+    nodes: u8,
+    kind: NodeKind,
     proxy: ProxyMode,
 }
 
@@ -73,8 +76,21 @@ pub struct Lab {
 impl LabBuilder {
     /// Adds nodes whose programs are processes, `n1` and so on, a client and a router.
     #[must_use]
-    pub fn process_nodes(mut self, count: u8) -> Self {
-        self.process_nodes = count;
+    pub fn process_nodes(self, count: u8) -> Self {
+        self.nodes(count, NodeKind::Processes)
+    }
+
+    /// Adds nodes with a kubelet that runs pods, a client and a router.
+    #[must_use]
+    pub fn pod_nodes(self, count: u8) -> Self {
+        self.nodes(count, NodeKind::Pods)
+    }
+
+    /// Adds nodes of either kind, `n1` and so on, a client and a router.
+    #[must_use]
+    pub fn nodes(mut self, count: u8, kind: NodeKind) -> Self {
+        self.nodes = count;
+        self.kind = kind;
         self
     }
 
@@ -100,26 +116,48 @@ impl LabBuilder {
     }
 
     async fn start_in(self, home: Home, artifacts: Artifacts, reaper: Reaper) -> Result<Lab> {
-        if self.process_nodes > MAX_NODES {
-            bail!("a lab has room for {MAX_NODES} nodes, not {}", self.process_nodes);
+        if self.nodes > MAX_NODES {
+            bail!("a lab has room for {MAX_NODES} nodes, not {}", self.nodes);
         }
-        let places: Vec<_> = (1..=self.process_nodes)
-            .map(|index| NodeAddresses { index })
-            .collect();
-        let control_plane = ControlPlane::start(&home, &artifacts, &places, false).await?;
-        let client = control_plane::client(&home).await?;
+        let places: Vec<_> = (1..=self.nodes).map(|index| NodeAddresses { index }).collect();
+        let control_plane = ControlPlane::prepare(&home, &artifacts, &places).await?;
+        let site = match self.nodes {
+            0 => None,
+            nodes => Some(Arc::new(Site {
+                home: home.clone(),
+                artifacts: artifacts.clone(),
+                lan: Lan::create(home.id())?,
+                control_plane: control_plane.netns.clone(),
+                proxy: self.proxy,
+                kind: self.kind,
+                nodes,
+            })),
+        };
         let mut lab = Lab {
             reaper,
+            client: control_plane::client(&home).await?,
             home,
             artifacts,
-            client,
             nodes: Vec::new(),
-            site: None,
+            site,
             control_plane,
         };
-        if !places.is_empty() {
-            lab.start_nodes(&places, self.proxy).await?;
+        // Nodes that run pods have much to do before they need the API server.
+        if self.kind == NodeKind::Pods {
+            lab.power_on(&places)?;
         }
+        lab.control_plane
+            .start(&lab.home, &lab.artifacts, self.kind == NodeKind::Pods)
+            .await?;
+        Lab::create_node_objects(&lab.client, &places).await?;
+        if self.kind == NodeKind::Processes {
+            lab.power_on(&places)?;
+        }
+        for node in &lab.nodes {
+            node.release()?;
+        }
+        let names: Vec<_> = lab.nodes.iter().map(Node::name).collect();
+        lab.wait_nodes_ready(&names, true).await?;
         Ok(lab)
     }
 }
@@ -226,6 +264,19 @@ impl Lab {
         )
     }
 
+    /// Runs helm and returns what it printed; fails unless it succeeds.
+    pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        netns::output(
+            Command::new(self.artifacts.kc())
+                .arg("helm")
+                .args(arguments)
+                .env("KUBECONFIG", self.kubeconfig())
+                .env("HELM_CACHE_HOME", self.home.path("helm/cache"))
+                .env("HELM_CONFIG_HOME", self.home.path("helm/config"))
+                .env("HELM_DATA_HOME", self.home.path("helm/data")),
+        )
+    }
+
     /// Leaves the lab running without an owner; `cargo xtask cluster down` removes it.
     pub fn keep(mut self) -> Result<()> {
         self.reaper.keep()?;
@@ -234,25 +285,18 @@ impl Lab {
         Ok(())
     }
 
-    async fn start_nodes(&mut self, places: &[NodeAddresses], proxy: ProxyMode) -> Result<()> {
-        Self::create_node_objects(&self.client, places).await?;
+    fn power_on(&mut self, places: &[NodeAddresses]) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
         product::write_gossip_key(&self.home)?;
-        let site = Arc::new(Site {
-            home: self.home.clone(),
-            artifacts: self.artifacts.clone(),
-            lan: Lan::create(self.home.id())?,
-            control_plane: self.control_plane.netns.clone(),
-            proxy,
-            nodes: u8::try_from(places.len())?,
-        });
+        let site = Arc::clone(self.site()?);
         for place in places {
             let node = Node::new(&site, *place);
-            node.boot()?;
+            node.power_on()?;
             self.nodes.push(node);
         }
-        self.site = Some(site);
-        let names: Vec<_> = self.nodes.iter().map(Node::name).collect();
-        self.wait_nodes_ready(&names, true).await
+        Ok(())
     }
 
     fn site(&self) -> Result<&Arc<Site>> {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ferrolb_tests::lab::home::LabId;
-use ferrolb_tests::lab::{agent, reaper};
+use ferrolb_tests::lab::{agent, node_init, reaper};
 
 /// Real Kubernetes clusters in network namespaces of this machine.
 #[derive(Parser)]
@@ -32,6 +32,9 @@ enum Command {
     /// Be the agent of a process node.
     #[command(hide = true)]
     Agent(agent::Args),
+    /// Be the first process of a node that runs pods.
+    #[command(hide = true)]
+    NodeInit(node_init::Args),
 }
 
 #[tokio::main]
@@ -49,5 +52,6 @@ async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
         Command::Agent(args) => agent::main(args).await,
+        Command::NodeInit(args) => node_init::main(args).await,
     }
 }

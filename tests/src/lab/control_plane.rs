@@ -27,7 +27,7 @@ pub(crate) struct ControlPlane {
     pub(crate) netns: Netns,
     pub(crate) api_server: ApiServer,
     /// Held so that they run as long as the lab.
-    _others: Vec<Process>,
+    others: Vec<Process>,
 }
 
 /// The API server, which tests stop and start.
@@ -41,17 +41,11 @@ pub struct ApiServer {
 // === impl ControlPlane ===
 
 impl ControlPlane {
-    /// Starts everything and waits until the API server says that it is ready.
-    pub(crate) async fn start(
-        home: &Home,
-        artifacts: &Artifacts,
-        nodes: &[NodeAddresses],
-        with_scheduler: bool,
-    ) -> Result<Self> {
+    /// Makes its namespace and certificates, and starts all that does not need the API server.
+    pub(crate) async fn prepare(home: &Home, artifacts: &Artifacts, nodes: &[NodeAddresses]) -> Result<Self> {
         let netns = Netns::create(home.id(), "cp")?;
         create_management(&netns)?;
         let kc = |component: &str| Launch::new(component, &netns, artifacts.kc()).args([component]);
-
         let etcd = etcd(kc("etcd"), home).start(home)?;
         let (forward, local) = start_forward(home, artifacts, &netns).await?;
         write_certificates(home, artifacts, &local, nodes)?;
@@ -60,19 +54,32 @@ impl ControlPlane {
             launch: api_server(kc("kube-apiserver"), home),
             process: Mutex::new(None),
         };
-        api_server.start().await?;
-        // Only now: without the roles that the API server makes at its start, the controller manager
-        // ends at once.
-        let mut others = vec![etcd, forward];
-        others.push(controller_manager(kc("kube-controller-manager"), home).start(home)?);
-        if with_scheduler {
-            others.push(scheduler(kc("kube-scheduler"), home).start(home)?);
-        }
+        api_server.launch()?;
         Ok(Self {
             netns,
             api_server,
-            _others: others,
+            others: vec![etcd, forward],
         })
+    }
+
+    /// Waits until the API server is ready, then starts those that need it.
+    pub(crate) async fn start(
+        &mut self,
+        home: &Home,
+        artifacts: &Artifacts,
+        with_scheduler: bool,
+    ) -> Result<()> {
+        // Only then: without the roles that the API server makes at its start, the controller manager
+        // ends at once.
+        self.api_server.wait_ready().await?;
+        let kc = |component: &str| Launch::new(component, &self.netns, artifacts.kc()).args([component]);
+        self.others
+            .push(controller_manager(kc("kube-controller-manager"), home).start(home)?);
+        if with_scheduler {
+            self.others
+                .push(scheduler(kc("kube-scheduler"), home).start(home)?);
+        }
+        Ok(())
     }
 }
 
@@ -81,10 +88,20 @@ impl ControlPlane {
 impl ApiServer {
     /// Starts it and waits until it is ready.
     pub async fn start(&self) -> Result<()> {
-        if self.process.lock().is_some() {
+        self.launch()?;
+        self.wait_ready().await
+    }
+
+    fn launch(&self) -> Result<()> {
+        let mut process = self.process.lock();
+        if process.is_some() {
             bail!("the API server runs already");
         }
-        *self.process.lock() = Some(self.launch.start(&self.home)?);
+        *process = Some(self.launch.start(&self.home)?);
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
         let client = client(&self.home).await?;
         eventually(START, "the API server is ready", async || {
             self.with(Process::check_running)?;

@@ -1,6 +1,5 @@
 //! Waiting for a condition with a deadline: what a test does instead of sleeping.
 
-use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -15,11 +14,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// An error means "not yet"; the last one is part of the error that says `what` did not come to pass
 /// within `deadline`.
-pub async fn eventually<T, F, Attempt>(deadline: Duration, what: &str, mut attempt: F) -> Result<T>
-where
-    F: FnMut() -> Attempt,
-    Attempt: Future<Output = Result<T>>,
-{
+pub async fn eventually<T>(
+    deadline: Duration,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let started = clock::now();
     let mut last: Option<anyhow::Error> = None;
     loop {

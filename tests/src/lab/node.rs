@@ -1,7 +1,6 @@
 //! A node, and what tests do to it: cut its cables, its power, its speaker.
-//!
-//! This file knows process nodes, whose programs run straight in the node's namespace.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::kube_proxy::{self, ProxyMode};
 use super::machine::Machine;
 use super::netns::Netns;
 use super::network::{Lan, LanHost, NodeAddresses};
+use super::pod_node::PodNode;
 use super::process::{Launch, Process};
 
 /// How long a speaker may take to leave after SIGTERM.
@@ -28,7 +28,18 @@ pub(crate) struct Site {
     pub(crate) lan: Lan,
     pub(crate) control_plane: Netns,
     pub(crate) proxy: ProxyMode,
+    pub(crate) kind: NodeKind,
     pub(crate) nodes: u8,
+}
+
+/// How a node runs programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NodeKind {
+    /// Straight in its namespace: quick to start, easy to freeze, kill and look at.
+    #[default]
+    Processes,
+    /// As pods, with a real kubelet and containerd.
+    Pods,
 }
 
 /// One node of a lab.
@@ -51,8 +62,8 @@ struct State {
 #[derive(Debug)]
 struct Running {
     speaker: Option<Process>,
-    _kube_proxy: Process,
-    _agent: Process,
+    /// kube-proxy and agent, or the init of a node that runs pods.
+    programs: Vec<Process>,
     machine: Machine,
 }
 
@@ -90,7 +101,7 @@ impl Node {
     // --- power and cables ---
 
     /// Gives it power: a new namespace, kube-proxy, and all that ran on it before.
-    pub fn boot(&self) -> Result<()> {
+    pub(crate) fn power_on(&self) -> Result<()> {
         let mut state = self.state.lock();
         if state.running.is_some() {
             bail!("{} has power already", self.name());
@@ -104,10 +115,14 @@ impl Node {
             site.nodes,
         )?;
         let netns = machine.netns.clone();
+        let launches = match site.kind {
+            NodeKind::Processes => vec![self.kube_proxy(&netns)?, self.agent(&netns)?],
+            NodeKind::Pods => vec![self.pod_node().prepare(&site.artifacts, &netns, site.proxy)?],
+        };
+        let programs = launches.iter().map(|launch| launch.start(&site.home));
         let speaker = state.speaker.as_ref().map(|launch| launch.start(&site.home));
         let running = Running {
-            _kube_proxy: self.kube_proxy(&netns)?.start(&site.home)?,
-            _agent: self.agent(&netns)?.start(&site.home)?,
+            programs: programs.collect::<Result<_>>()?,
             speaker: speaker.transpose()?,
             machine,
         };
@@ -118,23 +133,53 @@ impl Node {
         Ok(())
     }
 
+    /// Gives it power again after [`Node::power_off`].
+    pub fn boot(&self) -> Result<()> {
+        self.power_on()?;
+        self.release()
+    }
+
     /// Cuts the power: the cables go dead first, so that nobody hears a last word.
-    pub fn power_off(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        let running = state.running.take();
+    pub async fn power_off(&self) -> Result<()> {
+        let running = self.state.lock().running.take();
         let Running {
             speaker,
-            _kube_proxy: kube_proxy,
-            _agent: agent,
+            programs,
             machine,
         } = running.with_context(|| format!("{} has no power", self.name()))?;
-        machine.netns.ip(&["link set mgmt down"])?;
         self.set_port("down")?;
-        drop((speaker, kube_proxy, agent));
-        for pod in &mut state.pods {
+        self.set_management_port("down")?;
+        drop((speaker, programs));
+        for pod in &mut self.state.lock().pods {
             pod.stop()?;
         }
+        if self.site.kind == NodeKind::Pods {
+            self.pod_node().clean().await?;
+        }
         machine.remove(&self.site.lan, &self.site.control_plane)
+    }
+
+    /// Says that the API server is there and knows the node: kubelets wait for that.
+    pub(crate) fn release(&self) -> Result<()> {
+        match self.site.kind {
+            NodeKind::Processes => Ok(()),
+            NodeKind::Pods => self.pod_node().release(),
+        }
+    }
+
+    /// Imports an image archive into a node that runs pods.
+    pub fn load_image(&self, archive: &Path) -> Result<()> {
+        self.pod_node().load_image(&self.site.artifacts, archive)
+    }
+
+    /// Fails if one of its programs has ended.
+    pub fn check_running(&self) -> Result<()> {
+        let running = self.running()?;
+        running.programs.iter().try_for_each(Process::check_running)
+    }
+
+    fn pod_node(&self) -> PodNode {
+        PodNode::new(&self.site.home, self.addresses)
     }
 
     /// Pulls its LAN cable, at the bridge: the node sees its carrier go.

@@ -175,7 +175,7 @@ fn cgroups(lab: &LabId) -> BTreeSet<PathBuf> {
 
 /// Removes a cgroup from its leaves up. The kernel calls it busy for a moment after the last of its
 /// processes has ended.
-async fn remove_cgroup(top: &Path) -> Result<()> {
+pub(crate) async fn remove_cgroup(top: &Path) -> Result<()> {
     eventually(Duration::from_secs(5), "the cgroup is gone", async || {
         let mut directories = vec![top.to_path_buf()];
         let mut next = 0;

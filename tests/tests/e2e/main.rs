@@ -13,4 +13,5 @@
 )]
 
 mod api;
+mod cluster;
 mod lab;

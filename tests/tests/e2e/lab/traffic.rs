@@ -125,7 +125,7 @@ async fn a_node_without_power_is_not_ready_and_comes_back() -> Result<()> {
     lab.run_app("web", &["n1", "n2"]).await?;
     lab.create_load_balancer("web", json!({})).await?;
     let names = ["n1".to_owned()];
-    lab.node("n1")?.power_off()?;
+    lab.node("n1")?.power_off().await?;
     lab.wait_nodes_ready(&names, false).await?;
     let ready = || {
         let slices = lab.kubectl([

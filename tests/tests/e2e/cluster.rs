@@ -1,0 +1,3 @@
+//! Real nodes that run pods.
+
+mod nodes;
