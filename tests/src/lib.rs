@@ -6,3 +6,4 @@
 
 pub mod helm;
 pub mod lab;
+pub mod oracle;

@@ -1,0 +1,146 @@
+//! The packet oracle: watches every frame on a lab's LAN, and in the end says whether any node ever
+//! spoke for an address that it did not own.
+//!
+//! It sees what switches see: frames as they enter the bridge, port by port, stamped by the kernel.
+//! What each node owned at which instant it takes from the speakers' own logs, where "Announcing VIP"
+//! and "Withdrew VIP" stand at the moment in which their responders begin and stop, and from what it is
+//! told about cut cables, frozen and ended programs ([`Oracle::tell`]). What must hold is in `judge`.
+//!
+//! Every lab has one. It is no part of what it judges and shares no code with it: frames are decoded
+//! here once more (`frame`).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use parking_lot::Mutex;
+
+use crate::lab::clock;
+use crate::lab::netns::Netns;
+
+mod capture;
+mod frame;
+mod history;
+mod judge;
+
+use capture::Capture;
+use history::History;
+pub use judge::Violation;
+
+/// A time since the Unix epoch: frames and logs are stamped by the same clock.
+type Instant = Duration;
+
+/// One speaker that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The node's name.
+    pub node: String,
+    /// The bridge's port that its cable is plugged into.
+    pub port: String,
+    /// Its own addresses: it may speak for these whatever the speaker says.
+    pub own: Vec<IpAddr>,
+    /// Where its speaker logs to, in JSON. May not be there yet. Below a directory, all files count:
+    /// that is how a kubelet keeps the logs of pods.
+    pub log: PathBuf,
+}
+
+/// What happens to a node beyond what its speaker can log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Its speaker, or all of it, ended without warning.
+    Ended,
+    /// Others cannot hear it any more: a cut cable, a frozen process, a partition.
+    Isolated,
+    /// Others can hear it again.
+    Reachable,
+}
+
+/// Watches one bridge. Ask it with [`Oracle::verdict`]; dropping it only stops the watch.
+#[derive(Debug)]
+pub struct Oracle {
+    capture: Capture,
+    watched: Mutex<Vec<Watched>>,
+    told: Mutex<Vec<Told>>,
+}
+
+/// What was told, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    node: String,
+    at: Instant,
+    happening: Happening,
+}
+
+/// Everything that was seen and is against the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violations(pub Vec<Violation>);
+
+// === impl Oracle ===
+
+impl Oracle {
+    /// Starts to watch the ports of the bridges in a namespace.
+    pub fn start(bridge: &Netns) -> Result<Self> {
+        let capture = Capture::start(bridge).context("the packet oracle cannot capture")?;
+        Ok(Self {
+            capture,
+            watched: Mutex::default(),
+            told: Mutex::default(),
+        })
+    }
+
+    /// Adds a speaker; it should be told before it starts. The same again changes nothing.
+    pub fn watch(&self, watched: Watched) {
+        let mut all = self.watched.lock();
+        if !all.contains(&watched) {
+            all.push(watched);
+        }
+    }
+
+    /// Says that something happens to a node now. Tell [`Happening::Ended`] and
+    /// [`Happening::Reachable`] after it is done, [`Happening::Isolated`] before it is begun.
+    pub fn tell(&self, node: &str, happening: Happening) {
+        let at = clock::wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let node = node.to_owned();
+        self.told.lock().push(Told { node, at, happening });
+    }
+
+    /// Judges everything that was seen so far, and goes on watching.
+    pub fn verdict(&self) -> Result<Result<(), Violations>> {
+        let (frames, until) = self.capture.frames()?;
+        let told = self.told.lock().clone();
+        let watched = self.watched.lock().clone();
+        let histories = watched
+            .into_iter()
+            .map(|watched| History::read(watched, &told))
+            .collect::<Result<Vec<_>>>()?;
+        let violations = judge::judge(&frames, &histories, until);
+        Ok(if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Violations(violations))
+        })
+    }
+
+    /// How many frames were seen so far.
+    pub fn seen(&self) -> Result<usize> {
+        Ok(self.capture.frames()?.0.len())
+    }
+}
+
+// === impl Violations ===
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// More than these say nothing new.
+        const SHOWN: usize = 10;
+        writeln!(f, "the packet oracle saw {} violations:", self.0.len())?;
+        for violation in self.0.iter().take(SHOWN) {
+            writeln!(f, "- {violation}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
