@@ -1,10 +1,11 @@
 //! The real helm, and the chart as it is in the source tree.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::lab::Lab;
 use crate::lab::artifacts::Artifacts;
@@ -23,9 +24,23 @@ pub struct Helm {
     kubeconfig: PathBuf,
 }
 
+/// The top of the source tree.
+pub fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// The directory of the chart.
 pub fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/ferrolb")
+    source().join("charts/ferrolb")
+}
+
+/// The README's own words after `helm`, so that what it promises is what runs.
+pub fn readme_install() -> Result<Vec<String>> {
+    let path = source().join("README.md");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let line = text.lines().find(|line| line.starts_with("helm install "));
+    let line = line.context("README.md has no line that begins with `helm install`")?;
+    Ok(line.split_whitespace().skip(1).map(str::to_owned).collect())
 }
 
 // === impl Helm ===
@@ -55,6 +70,7 @@ impl Helm {
         command
             .arg("helm")
             .args(arguments)
+            .current_dir(source())
             .env("KUBECONFIG", &self.kubeconfig);
         for variable in nowhere {
             command.env(variable, "/nonexistent");
