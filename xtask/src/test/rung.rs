@@ -1,7 +1,8 @@
 //! The rungs of the test ladder, lowest first, and which test stands on which.
 //!
-//! A test says its rung by the module it is in: inside a crate, one named `properties` or `model`;
-//! in the `e2e` target, one named after the rung. Everything else is a unit test.
+//! A test says its rung by a word in the name of a module or target that it is in: inside a crate,
+//! `properties`, `model` or `simulation`, `scripted`; in the `e2e` target, the first module is the
+//! rung. Everything else is a unit test.
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
@@ -66,10 +67,12 @@ impl Rung {
                 ),
             };
         }
-        let is_in = |name: &str| target == name || modules.iter().rev().skip(1).any(|module| *module == name);
+        // The last name is the test's own; the target stands for a module around all.
+        let around = || modules.iter().rev().skip(1).copied().chain([target]);
+        let is_in = |word: &str| around().any(|module| module.split('_').any(|part| part == word));
         Ok(match () {
             () if is_in("properties") => Self::Property,
-            () if is_in("model") => Self::Model,
+            () if is_in("model") || is_in("simulation") => Self::Model,
             () if is_in("scripted") => Self::Scripted,
             () => Self::Unit,
         })
@@ -118,6 +121,8 @@ mod tests {
             "a function is no module"
         );
         assert_eq!(rung("properties", "never_twice"), Ok(Rung::Property));
+        assert_eq!(rung("ownership_model", "random::one_owner"), Ok(Rung::Model));
+        assert_eq!(rung("ferrolb_core", "remodel::tests::remodels"), Ok(Rung::Unit));
         assert_eq!(rung("scripted", "writes_claim_first"), Ok(Rung::Scripted));
         assert_eq!(rung("e2e", "cluster::chart::installs"), Ok(Rung::Cluster));
         assert!(rung("e2e", "chart::installs").is_err());
