@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 
 use self::progress::{show, step};
-use crate::helm::{self, Helm};
+use crate::chart;
 use crate::lab::host::Host;
 use crate::lab::prober::{ProbeReport, Prober, ProberOptions};
 use crate::lab::{Lab, clock, eventually};
@@ -57,7 +57,7 @@ pub async fn run(args: Args) -> Result<()> {
         "starting a Kubernetes of {} nodes, each with kubelet, containerd and kube-proxy, and a client",
         args.nodes
     );
-    let lab = step(&title, Lab::builder().process_nodes(args.nodes).start()).await?;
+    let lab = step(&title, Lab::builder().pod_nodes(args.nodes).start()).await?;
     show(
         "kubectl get nodes -o wide",
         &lab.kubectl(["get", "nodes", "-o", "wide"])?,
@@ -85,15 +85,14 @@ pub async fn run(args: Args) -> Result<()> {
 
 /// Installs the chart with the README's own command.
 async fn install(lab: &Lab) -> Result<()> {
-    let command = helm::readme_install()?;
+    let command = chart::readme_install()?;
     println!("\n$ helm {}", command.join(" "));
-    let helm = Helm::of(lab);
     let waiting = ["--wait", "--timeout=2m"].map(str::to_owned);
     step("installing FerroLB, until every pod is Ready", async {
-        tokio::task::spawn_blocking(move || helm.run(command.into_iter().chain(waiting))).await?
+        lab.helm(command.into_iter().chain(waiting))
     })
     .await?;
-    let pods = lab.kubectl(["-n", helm::NAMESPACE, "get", "pods", "-o", "wide"])?;
+    let pods = lab.kubectl(["-n", chart::NAMESPACE, "get", "pods", "-o", "wide"])?;
     show("kubectl -n ferrolb-system get pods -o wide", &pods);
     Ok(())
 }
@@ -178,7 +177,7 @@ async fn cut_owner(lab: &Lab, subjects: &[Subject]) -> Result<()> {
     }
     let title = format!("cutting the power of {victim}, while the client sends 1,000 datagrams per second");
     step(&title, async {
-        lab.node(victim)?.power_off()?;
+        lab.node(victim)?.power_off().await?;
         for (subject, prober) in &probers {
             let what = format!("another node answers for {}", subject.address);
             eventually(PATIENCE, &what, || async {

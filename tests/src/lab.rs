@@ -24,6 +24,7 @@ use self::network::{Lan, MAX_NODES, NodeAddresses};
 use self::node::{Node, NodeKind, Site};
 use self::product::Controller;
 use self::reaper::Reaper;
+use crate::chart;
 
 pub mod agent;
 mod app;
@@ -264,12 +265,13 @@ impl Lab {
         )
     }
 
-    /// Runs helm and returns what it printed; fails unless it succeeds.
+    /// Runs helm in the source tree and returns what it printed; fails unless it succeeds.
     pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
         netns::output(
             Command::new(self.artifacts.kc())
                 .arg("helm")
                 .args(arguments)
+                .current_dir(chart::source())
                 .env("KUBECONFIG", self.kubeconfig())
                 .env("HELM_CACHE_HOME", self.home.path("helm/cache"))
                 .env("HELM_CONFIG_HOME", self.home.path("helm/config"))

@@ -1,11 +1,10 @@
 //! What the chart renders, and what the real API server makes of its roles, its policy and its pods.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ferrolb_crds::{AddressClaim, AddressClaimSpec, AddressPool};
-use ferrolb_tests::helm::{self, Helm};
+use ferrolb_tests::chart;
 use ferrolb_tests::lab::artifacts::Artifacts;
 use ferrolb_tests::lab::{Lab, eventually};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
@@ -19,10 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn helm_finds_nothing_wrong_with_the_chart() {
-    let helm = Helm::offline(&Artifacts::from_env().unwrap());
-    let chart = helm::chart();
-    helm.run([&PathBuf::from("lint"), &"--strict".into(), &chart])
-        .unwrap();
+    let chart = chart::directory().display().to_string();
+    helm(&["lint", "--strict", &chart]).unwrap();
 }
 
 #[test]
@@ -62,7 +59,7 @@ fn a_secret_of_ones_own_is_mounted_and_none_may_be_made() {
 
 #[test]
 fn the_schema_of_a_pool_in_the_values_has_the_fields_of_the_object() {
-    let text = std::fs::read_to_string(helm::chart().join("values.schema.json")).unwrap();
+    let text = std::fs::read_to_string(chart::directory().join("values.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let pool = &schema["properties"]["addressPools"]["items"]["properties"];
@@ -98,7 +95,7 @@ async fn the_roles_allow_what_is_needed_and_nothing_beside() {
     ];
     for (who, verb, what, allowed) in cases {
         let (resource, subresource) = what.split_once('/').unwrap_or((what, ""));
-        let account = format!("--as=system:serviceaccount:{}:ferrolb-{who}", helm::NAMESPACE);
+        let account = format!("--as=system:serviceaccount:{}:ferrolb-{who}", chart::NAMESPACE);
         let subresource = format!("--subresource={subresource}");
         let arguments = [
             "auth",
@@ -108,7 +105,7 @@ async fn the_roles_allow_what_is_needed_and_nothing_beside() {
             &subresource,
             &account,
             "-n",
-            helm::NAMESPACE,
+            chart::NAMESPACE,
         ];
         // kubectl says no with an exit code as well.
         let is_allowed = lab.kubectl(arguments).is_ok();
@@ -189,12 +186,12 @@ async fn the_controller_fits_a_restricted_namespace_and_the_speaker_only_a_privi
             .await
             .unwrap();
     }
-    let deployments: Api<Deployment> = Api::namespaced(lab.client(), helm::NAMESPACE);
+    let deployments: Api<Deployment> = Api::namespaced(lab.client(), chart::NAMESPACE);
     let controller = deployments.get("ferrolb-controller").await.unwrap();
     let controller = controller.spec.unwrap().template.spec.unwrap();
     admit(&lab, "restricted", controller).await.unwrap();
 
-    let daemon_sets: Api<DaemonSet> = Api::namespaced(lab.client(), helm::NAMESPACE);
+    let daemon_sets: Api<DaemonSet> = Api::namespaced(lab.client(), chart::NAMESPACE);
     let speaker = daemon_sets.get("ferrolb-speaker").await.unwrap();
     let speaker = speaker.spec.unwrap().template.spec.unwrap();
     let refused = admit(&lab, "baseline", speaker.clone()).await;
@@ -211,28 +208,32 @@ async fn the_controller_fits_a_restricted_namespace_and_the_speaker_only_a_privi
 /// The chart in a cluster that has no nodes: all its objects, and no pods.
 async fn install() -> Lab {
     let lab = Lab::builder().start().await.unwrap();
-    let chart = helm::chart().display().to_string();
+    let chart = chart::directory().display().to_string();
     let arguments = [
         "install",
-        helm::RELEASE,
+        chart::RELEASE,
         &chart,
         "-n",
-        helm::NAMESPACE,
+        chart::NAMESPACE,
         "--create-namespace",
     ];
-    Helm::of(&lab).run(arguments).unwrap();
+    lab.helm(arguments).unwrap();
     lab
 }
 
+fn helm(arguments: &[&str]) -> anyhow::Result<String> {
+    chart::helm(&Artifacts::from_env()?, arguments)
+}
+
 fn render(arguments: &[&str]) -> anyhow::Result<String> {
-    let chart = helm::chart().display().to_string();
-    let fixed = ["template", helm::RELEASE, &chart, "-n", helm::NAMESPACE];
-    Helm::offline(&Artifacts::from_env()?).run(fixed.iter().chain(arguments))
+    let chart = chart::directory().display().to_string();
+    let fixed = ["template", chart::RELEASE, &chart, "-n", chart::NAMESPACE];
+    helm(&[&fixed, arguments].concat())
 }
 
 /// The claims, with a new token of the speakers' account.
 async fn claims_with(lab: &Lab, binding: &[&str]) -> Api<AddressClaim> {
-    let fixed = ["create", "token", "ferrolb-speaker", "-n", helm::NAMESPACE];
+    let fixed = ["create", "token", "ferrolb-speaker", "-n", chart::NAMESPACE];
     let token = lab.kubectl(fixed.iter().chain(binding)).unwrap();
     let kubeconfig = Kubeconfig::read_from(lab.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
