@@ -25,6 +25,7 @@ use self::node::{Node, NodeKind, Site};
 use self::product::Controller;
 use self::reaper::Reaper;
 use crate::chart;
+use crate::oracle::Oracle;
 
 pub mod agent;
 mod app;
@@ -124,15 +125,19 @@ impl LabBuilder {
         let control_plane = ControlPlane::prepare(&home, &artifacts, &places).await?;
         let site = match self.nodes {
             0 => None,
-            nodes => Some(Arc::new(Site {
-                home: home.clone(),
-                artifacts: artifacts.clone(),
-                lan: Lan::create(home.id())?,
-                control_plane: control_plane.netns.clone(),
-                proxy: self.proxy,
-                kind: self.kind,
-                nodes,
-            })),
+            nodes => {
+                let lan = Lan::create(home.id())?;
+                Some(Arc::new(Site {
+                    home: home.clone(),
+                    artifacts: artifacts.clone(),
+                    oracle: Oracle::start(&lan.bridge)?,
+                    lan,
+                    control_plane: control_plane.netns.clone(),
+                    proxy: self.proxy,
+                    kind: self.kind,
+                    nodes,
+                }))
+            }
         };
         let mut lab = Lab {
             reaper,
@@ -229,6 +234,12 @@ impl Lab {
         Ok(&self.site()?.lan.bridge)
     }
 
+    /// The packet oracle that watches the LAN: tell it what the lab cannot know, or ask it early. It is
+    /// asked in any case when the lab is dropped, and a violation fails the test.
+    pub fn oracle(&self) -> Result<&Oracle> {
+        Ok(&self.site()?.oracle)
+    }
+
     /// Starts replicas of our controller beside the control plane and waits until all are ready.
     pub async fn start_controller(&self, replicas: u16, flags: &[&str]) -> Result<Vec<Controller>> {
         let netns = &self.control_plane.netns;
@@ -310,10 +321,34 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        // Before the end of the programs, which is no part of what is judged.
+        let verdict = self
+            .site
+            .as_ref()
+            .map_or(Ok(Ok(())), |site| site.oracle.verdict());
         if let Err(error) = self.reaper.reap() {
             #[allow(clippy::print_stderr, reason = "there is nobody to return an error to")]
             {
                 eprintln!("{error:#}");
+            }
+        }
+        let violations = match verdict {
+            Ok(Ok(())) => return,
+            Ok(Err(violations)) => violations.to_string(),
+            Err(error) => format!("the packet oracle has no verdict: {error:#}"),
+        };
+        if std::thread::panicking() {
+            #[allow(clippy::print_stderr, reason = "the test fails already, for another reason")]
+            {
+                eprintln!("{violations}");
+            }
+        } else {
+            #[allow(
+                clippy::panic,
+                reason = "what the lab saw must fail the test, which cannot forget to ask"
+            )]
+            {
+                panic!("{violations}");
             }
         }
     }

@@ -24,10 +24,12 @@ mod capture;
 mod frame;
 mod history;
 mod judge;
+mod logs;
 
 use capture::Capture;
 use history::History;
 pub use judge::Violation;
+use logs::Logs;
 
 /// A time since the Unix epoch: frames and logs are stamped by the same clock.
 type Instant = Duration;
@@ -51,16 +53,30 @@ pub struct Watched {
 pub enum Happening {
     /// Its speaker, or all of it, ended without warning.
     Ended,
-    /// Others cannot hear it any more: a cut cable, a frozen process, a partition.
-    Isolated,
-    /// Others can hear it again.
-    Reachable,
+    /// Others cannot hear it any more.
+    Isolated(Cause),
+    /// Others can hear it again, as far as this cause goes.
+    Reachable(Cause),
+}
+
+/// Why a node cannot be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Its cable is cut.
+    Cable,
+    /// Its power is off.
+    Power,
+    /// Its speaker hangs.
+    Freeze,
+    /// A test keeps it from some of the others.
+    Partition,
 }
 
 /// Watches one bridge. Ask it with [`Oracle::verdict`]; dropping it only stops the watch.
 #[derive(Debug)]
 pub struct Oracle {
     capture: Capture,
+    logs: Logs,
     watched: Mutex<Vec<Watched>>,
     told: Mutex<Vec<Told>>,
 }
@@ -85,6 +101,7 @@ impl Oracle {
         let capture = Capture::start(bridge).context("the packet oracle cannot capture")?;
         Ok(Self {
             capture,
+            logs: Logs::start(),
             watched: Mutex::default(),
             told: Mutex::default(),
         })
@@ -92,6 +109,7 @@ impl Oracle {
 
     /// Adds a speaker; it should be told before it starts. The same again changes nothing.
     pub fn watch(&self, watched: Watched) {
+        self.logs.add(&watched.log);
         let mut all = self.watched.lock();
         if !all.contains(&watched) {
             all.push(watched);
@@ -113,7 +131,10 @@ impl Oracle {
         let watched = self.watched.lock().clone();
         let histories = watched
             .into_iter()
-            .map(|watched| History::read(watched, &told))
+            .map(|watched| {
+                let sayings = self.logs.sayings(&watched.log)?;
+                Ok(History::new(watched, sayings, &told))
+            })
             .collect::<Result<Vec<_>>>()?;
         let violations = judge::judge(&frames, &histories, until);
         Ok(if violations.is_empty() {

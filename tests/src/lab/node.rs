@@ -16,6 +16,7 @@ use super::netns::Netns;
 use super::network::{Lan, LanHost, NodeAddresses};
 use super::pod_node::PodNode;
 use super::process::{Launch, Process};
+use crate::oracle::{Cause, Happening, Oracle, Watched};
 
 /// How long a speaker may take to leave after SIGTERM.
 const LEAVE: Duration = Duration::from_secs(20);
@@ -30,6 +31,7 @@ pub(crate) struct Site {
     pub(crate) proxy: ProxyMode,
     pub(crate) kind: NodeKind,
     pub(crate) nodes: u8,
+    pub(crate) oracle: Oracle,
 }
 
 /// How a node runs programs.
@@ -115,6 +117,7 @@ impl Node {
             site.nodes,
         )?;
         let netns = machine.netns.clone();
+        self.tell_power_is_on();
         let launches = match site.kind {
             NodeKind::Processes => vec![self.kube_proxy(&netns)?, self.agent(&netns)?],
             NodeKind::Pods => vec![self.pod_node().prepare(&site.artifacts, &netns, site.proxy)?],
@@ -147,6 +150,7 @@ impl Node {
             programs,
             machine,
         } = running.with_context(|| format!("{} has no power", self.name()))?;
+        self.tell(Happening::Isolated(Cause::Power));
         self.set_port("down")?;
         self.set_management_port("down")?;
         drop((speaker, programs));
@@ -156,6 +160,7 @@ impl Node {
         if self.site.kind == NodeKind::Pods {
             self.pod_node().clean().await?;
         }
+        self.tell(Happening::Ended);
         machine.remove(&self.site.lan, &self.site.control_plane)
     }
 
@@ -184,12 +189,15 @@ impl Node {
 
     /// Pulls its LAN cable, at the bridge: the node sees its carrier go.
     pub fn cut_link(&self) -> Result<()> {
+        self.tell(Happening::Isolated(Cause::Cable));
         self.set_port("down")
     }
 
     /// Plugs its LAN cable in again.
     pub fn restore_link(&self) -> Result<()> {
-        self.set_port("up")
+        self.set_port("up")?;
+        self.tell(Happening::Reachable(Cause::Cable));
+        Ok(())
     }
 
     /// Cuts it off the API server, and off nothing else.
@@ -239,7 +247,9 @@ impl Node {
     /// Kills its speaker with SIGKILL.
     pub fn kill_speaker(&self) -> Result<()> {
         let speaker = self.running()?.speaker.take();
-        self.need(speaker)?.kill()
+        self.need(speaker)?.kill()?;
+        self.tell(Happening::Ended);
+        Ok(())
     }
 
     /// Asks its speaker to leave with SIGTERM, and waits until it has.
@@ -248,6 +258,7 @@ impl Node {
         let speaker = self.need(speaker)?;
         speaker.term()?;
         let status = speaker.wait(LEAVE).await?;
+        self.tell(Happening::Ended);
         if !status.success() {
             bail!(
                 "the speaker of {} ended with {status} after SIGTERM: {}",
@@ -260,12 +271,15 @@ impl Node {
 
     /// Has its speaker hang.
     pub fn freeze_speaker(&self) -> Result<()> {
+        self.tell(Happening::Isolated(Cause::Freeze));
         self.speaker()?.freeze()
     }
 
     /// Has its speaker go on.
     pub fn thaw_speaker(&self) -> Result<()> {
-        self.speaker()?.thaw()
+        self.speaker()?.thaw()?;
+        self.tell(Happening::Reachable(Cause::Freeze));
+        Ok(())
     }
 
     /// Its speaker, while it runs. The guard keeps the node as it is.
@@ -278,6 +292,29 @@ impl Node {
 
     fn need(&self, speaker: Option<Process>) -> Result<Process> {
         speaker.with_context(|| format!("{} has no speaker", self.name()))
+    }
+
+    // --- what the packet oracle must know ---
+
+    fn tell(&self, happening: Happening) {
+        self.site.oracle.tell(&self.name(), happening);
+    }
+
+    /// A new machine with new cables: whatever was wrong with the old one is over.
+    fn tell_power_is_on(&self) {
+        let lan = self.lan();
+        self.site.oracle.watch(Watched {
+            node: self.name(),
+            port: self.name(),
+            own: vec![lan.ipv4().into(), lan.ipv6().into()],
+            log: match self.site.kind {
+                NodeKind::Processes => self.site.home.log(&format!("speaker-{}", self.name())),
+                NodeKind::Pods => self.pod_node().pod_logs(),
+            },
+        });
+        for cause in [Cause::Power, Cause::Cable, Cause::Freeze] {
+            self.tell(Happening::Reachable(cause));
+        }
     }
 
     // --- its pods ---

@@ -105,6 +105,11 @@ impl PodNode {
         )
     }
 
+    /// Where the kubelet keeps the logs of pods, while there are such pods.
+    pub(crate) fn pod_logs(&self) -> PathBuf {
+        self.directory().join("var/log/pods")
+    }
+
     fn directory(&self) -> PathBuf {
         self.home.path("node").join(self.node.name())
     }

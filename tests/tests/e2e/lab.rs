@@ -1,3 +1,4 @@
 //! Real binaries as processes of node namespaces.
 
+mod oracle;
 mod traffic;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::oracle::frame::tests::hex;
-use crate::oracle::{Happening, Told, Watched};
+use crate::oracle::logs::saying;
+use crate::oracle::{Cause, Happening, Told, Watched};
 
 const VIP4: &str = "192.0.2.200";
 const VIP6: &str = "2001:db8::200";
@@ -84,7 +85,8 @@ fn history(node: &str, lines: &[String], told: &[(u64, Happening)]) -> History {
             happening,
         })
         .collect();
-    History::new(watched, &[lines.join("\n")], &told)
+    let sayings = lines.iter().filter_map(|line| saying(line)).collect();
+    History::new(watched, sayings, &told)
 }
 
 /// n1 owns both VIPs from 1 s, n2 takes the IPv4 one over at 10 s.
@@ -184,7 +186,12 @@ fn owners_that_cannot_hear_each_other_may_be_two_until_they_have_healed() {
             line(withdrew, "Withdrew VIP", VIP4),
         ];
         let n2 = [line(10_000, "Announcing VIP", VIP4)];
-        let cut = [(9_500, Happening::Isolated), (20_000, Happening::Reachable)];
+        let cut = [
+            (9_500, Happening::Isolated(Cause::Cable)),
+            (9_600, Happening::Isolated(Cause::Freeze)),
+            (9_700, Happening::Reachable(Cause::Freeze)),
+            (20_000, Happening::Reachable(Cause::Cable)),
+        ];
         let histories = [history("n1", &n1, &cut), history("n2", &n2, &[])];
         let frames = [gratuitous(1_000, "n1"), gratuitous(10_000, "n2")].concat();
         let violations = verdict(&frames, &histories);
@@ -230,14 +237,4 @@ fn an_advertisement_without_a_membership_is_caught() {
             "{violations:?}"
         );
     }
-}
-
-#[test]
-fn lines_of_a_kubelets_log_are_read_too() {
-    let n1 = format!(
-        "2026-11-21T12:00:01.1Z stderr F {}",
-        line(1_000, "Announcing VIP", VIP4)
-    );
-    let history = history("n1", &["no JSON".to_owned(), n1], &[]);
-    assert_eq!(verdict(&gratuitous(1_000, "n1"), &[history]), []);
 }
