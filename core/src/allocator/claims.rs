@@ -161,13 +161,7 @@ impl Allocator {
             return None;
         }
         let spec = self.held_spec(claim.spec.address, Some(claim), lingering, now.wall)?;
-        if spec == claim.spec {
-            for key in holders {
-                self.agenda.push(Task::Service(key.clone()));
-            }
-            return None;
-        }
-        Some(update(claim, spec))
+        (spec != claim.spec).then(|| update(claim, spec))
     }
 
     fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {

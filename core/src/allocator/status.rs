@@ -53,7 +53,9 @@ impl Allocator {
         let Some(wanted) = wanted else {
             // What it no longer has can go now.
             for address in self.ledger.addresses_of(key) {
-                self.agenda.push(Task::Claim(address));
+                if !entry.decision.addresses.contains_key(&address) {
+                    self.agenda.push(Task::Claim(address));
+                }
             }
             return None;
         };
