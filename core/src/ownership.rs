@@ -206,6 +206,13 @@ struct VipState {
     lost: Option<Lost>,
     /// The greatest record of a live member when it was looked at last.
     owner: Option<Record>,
+    /// Since when no live member owns it, and whether that is long enough to say so in its status.
+    unowned_since: Option<Time>,
+    is_abandoned: bool,
+    /// The status was seen without an owner since then, and with one again: whoever wrote it is alive
+    /// beyond a partition of the gossip, and will not be cleared a second time.
+    was_cleared: bool,
+    is_defended: bool,
     /// Since when there is no claim.
     absent_since: Option<Time>,
 }
@@ -237,6 +244,8 @@ struct Tenure {
     /// How often the epoch was raised above a remembered one, and when it may be again.
     raises: u32,
     raise_after: Time,
+    /// Since when the claim's status has a higher epoch.
+    outdone_since: Option<Time>,
     /// Members that did not take it when it was offered.
     tried: BTreeSet<NodeName>,
 }

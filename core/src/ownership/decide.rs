@@ -22,7 +22,7 @@ impl Ownership {
         }
         // Keeping may have ended in giving up.
         let owner = self.greatest(vip);
-        self.note_owner(vip, owner.as_ref());
+        self.note_owner(now, vip, owner.as_ref());
         if owner.is_none() && self.facts.claims.contains_key(&vip) {
             self.note_orphan(now, vip);
         } else {
@@ -56,7 +56,10 @@ impl Ownership {
         }
     }
 
-    fn note_owner(&mut self, vip: IpAddr, owner: Option<&Record>) {
+    fn note_owner(&mut self, now: Time, vip: IpAddr, owner: Option<&Record>) {
+        let abandon = self.timing.abandon;
+        let claim = self.facts.claims.get(&vip);
+        let is_named = claim.map(|claim| claim.status_owner.is_some());
         let Some(state) = self.vips.get_mut(&vip) else {
             return;
         };
@@ -64,8 +67,29 @@ impl Ownership {
             state.owner = owner.cloned();
             self.revision += 1;
         }
-        if owner.is_some_and(|owner| owner.epoch < state.floor) {
-            self.unexplained.insert(vip);
+        match owner {
+            Some(owner) => {
+                state.unowned_since = None;
+                state.is_abandoned = false;
+                state.was_cleared = false;
+                state.is_defended = false;
+                if owner.epoch < state.floor {
+                    self.unexplained.insert(vip);
+                }
+            }
+            None if state.is_abandoned => {
+                state.was_cleared |= is_named == Some(false);
+                state.is_defended = state.was_cleared && is_named == Some(true);
+            }
+            None => {
+                let until = *state.unowned_since.get_or_insert(now) + abandon;
+                state.is_abandoned = until <= now;
+                if state.is_abandoned {
+                    self.revision += 1;
+                } else {
+                    self.agenda.insert((until, vip));
+                }
+            }
         }
     }
 

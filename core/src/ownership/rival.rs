@@ -74,8 +74,11 @@ impl Ownership {
     /// first, and half as often each time, until members come or go. An owner that cannot be heard,
     /// but sees the claim's status or is told by others, would answer every rise with one of its own.
     pub(super) fn rise_above_floor(&mut self, now: Time, vip: IpAddr) {
-        let floor = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
-        let floor = floor.max(self.status_floor(vip));
+        let status = self.status_floor(now, vip);
+        let floor = self
+            .vips
+            .get(&vip)
+            .map_or(status, |state| state.floor.max(status));
         let Some(tenure) = self.tenures.get_mut(&vip).filter(|tenure| tenure.epoch < floor) else {
             return;
         };
@@ -96,16 +99,24 @@ impl Ownership {
         }
     }
 
-    /// The epoch of the claim's status, unless its record may still come by gossip: from the target
-    /// of an offer, or from another live member.
-    fn status_floor(&self, vip: IpAddr) -> Epoch {
-        let may_come = |node: &NodeName| *node != self.node && self.is_live(node);
-        self.facts
-            .claims
-            .get(&vip)
-            .filter(|claim| !claim.status_owner.as_ref().is_some_and(may_come))
-            .filter(|_| !self.handovers.contains_key(&vip))
-            .map_or(Epoch::NONE, |claim| Epoch(claim.status_epoch))
+    /// The epoch of the claim's status, once it has been above the own one for a second: until then
+    /// the record behind it may still come by gossip.
+    fn status_floor(&mut self, now: Time, vip: IpAddr) -> Epoch {
+        let claim = self.facts.claims.get(&vip);
+        let status = claim.map_or(Epoch::NONE, |claim| Epoch(claim.status_epoch));
+        let Some(tenure) = self.tenures.get_mut(&vip) else {
+            return Epoch::NONE;
+        };
+        if status <= tenure.epoch {
+            tenure.outdone_since = None;
+            return Epoch::NONE;
+        }
+        let counts_at = *tenure.outdone_since.get_or_insert(now) + self.timing.raise;
+        if now < counts_at {
+            self.agenda.insert((counts_at, vip));
+            return Epoch::NONE;
+        }
+        status
     }
 
     /// States the ownership of a VIP again at a higher epoch: nothing moves.

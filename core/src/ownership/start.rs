@@ -19,7 +19,8 @@ pub(super) struct Start {
     facts_since: Option<Time>,
     /// Since when a member is known that is ready.
     ready_member_since: Option<Time>,
-    /// After a cold start: until when members that still sync count as candidates.
+    /// Until when members that still sync count as candidates: they are about to end a cold start
+    /// too.
     begins_until: Option<Time>,
 }
 
@@ -30,7 +31,7 @@ impl Start {
         self.is_synced
     }
 
-    /// Whether a cold start is only just over, here.
+    /// Whether the start is only just over.
     pub(super) fn is_beginning(&self, now: Time) -> bool {
         self.begins_until.is_some_and(|until| now < until)
     }
@@ -80,9 +81,7 @@ impl Ownership {
         let is_over = self.start_deadline().is_some_and(|deadline| deadline <= now);
         if is_over || self.awaited().is_empty() {
             self.start.is_synced = true;
-            if self.start.ready_member_since.is_none() {
-                self.start.begins_until = Some(now + self.timing.sync);
-            }
+            self.start.begins_until = Some(now + self.timing.sync);
             self.is_order_stale = true;
             self.refresh_profile();
             self.dirty.extend(self.facts.claims.keys());

@@ -265,6 +265,7 @@ impl Ownership {
                 claim_version: 0,
                 refuted: BTreeMap::new(),
                 raises: 0,
+                outdone_since: None,
                 raise_after: Time::ZERO,
                 tried: BTreeSet::new(),
             },

@@ -24,6 +24,8 @@ pub struct Timing {
     pub cold_start: Duration,
     /// How often an owner may raise its epoch above a remembered one.
     pub raise: Duration,
+    /// How long a VIP is without owner before a dead one is cleared from its claim's status.
+    pub abandon: Duration,
     /// How long a drain may take before the goodbye.
     pub drain: Duration,
     /// How long a vanished pool's advertisements still count.
@@ -54,6 +56,7 @@ impl Default for Timing {
             sync: Duration::from_secs(1),
             cold_start: Duration::from_secs(3),
             raise: Duration::from_secs(1),
+            abandon: Duration::from_secs(1),
             drain: Duration::from_secs(1),
             linger: Duration::from_secs(10),
             memory: Duration::from_secs(3_600),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ferrolb_core::facts::ClaimFacts;
 use ferrolb_core::node::NodeName;
 use ferrolb_core::service::TrafficPolicy;
 use rand::RngExt;
@@ -198,7 +199,16 @@ impl History {
             }
             let owner = announcers.first();
             let claim = sim.world.facts.claims.get(&vip).or(sim.world.resting.get(&vip));
-            if claim.is_some_and(|claim| claim.status_owner.as_ref() != owner) && !running.is_empty() {
+            // Of a claim that rests, nobody who restarted since can know the epoch.
+            let is_remembered = |claim: &ClaimFacts| {
+                running
+                    .iter()
+                    .any(|node| sim.machine(node).view(vip).floor >= claim.status_epoch)
+            };
+            let is_known =
+                |claim: &ClaimFacts| sim.world.facts.claims.contains_key(&vip) || is_remembered(claim);
+            let must_say = claim.filter(|claim| !running.is_empty() && is_known(claim));
+            if must_say.is_some_and(|claim| claim.status_owner.as_ref() != owner) {
                 return Err(format!(
                     "{vip} is announced by {owner:?}, its status is {claim:?}"
                 ));

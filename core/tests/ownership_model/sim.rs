@@ -417,6 +417,7 @@ impl Sim {
                     let mut facts = Facts::clone(&facts);
                     facts.interfaces = Vec::from_iter(host.is_link_up.then(|| mk_interface(&to)));
                     self.with(&to, |machine, now| machine.handle_facts(now, Arc::new(facts)));
+                    self.write_status_soon(&to);
                 }
             }
             Event::Status { of, boot } => {
@@ -480,15 +481,8 @@ impl Sim {
         for (to, message) in sends {
             self.transmit(node, boot, to, &message);
         }
-        if is_revised && self.hosts[node].is_api_up {
-            let at = self.now + micros(self.rng.random_range(2_000..30_000));
-            self.at(
-                at,
-                Event::Status {
-                    of: node.clone(),
-                    boot,
-                },
-            );
+        if is_revised {
+            self.write_status_soon(node);
         }
         if is_drained {
             self.note(&format!("{node} has left"));
@@ -522,6 +516,15 @@ impl Sim {
                 bytes: bytes.clone(),
             };
             self.at(at, event);
+        }
+    }
+
+    fn write_status_soon(&mut self, node: &NodeName) {
+        let boot = self.hosts[node].boot;
+        if self.hosts[node].is_api_up && self.is_running(node) {
+            let at = self.now + micros(self.rng.random_range(2_000..30_000));
+            let of = node.clone();
+            self.at(at, Event::Status { of, boot });
         }
     }
 
