@@ -180,6 +180,18 @@ pub struct Membership {
     outputs: VecDeque<Output>,
 }
 
+// === impl Departure ===
+
+impl Departure {
+    /// The stable word: metric label and log field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "Left",
+            Self::Silent => "Silent",
+        }
+    }
+}
+
 // === impl Rejected ===
 
 impl Rejected {

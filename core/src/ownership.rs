@@ -36,6 +36,7 @@
 //! liveness (`liveness`, `sync`), wire claims and deferring (`rival`), pauses (`ownership`),
 //! preferences and damping (`rank`, `handover`), facts from peers (`start`).
 
+mod codec;
 mod decide;
 mod drain;
 mod floors;

@@ -192,7 +192,11 @@ mod tests {
             is_draining: true,
             interfaces: published,
         });
-        assert!(size(&profile) <= 1_200, "{} bytes", size(&profile));
+        assert!(
+            size(&profile) <= crate::membership::MAX_MESSAGE,
+            "{} bytes",
+            size(&profile)
+        );
     }
 
     #[test]
@@ -203,7 +207,11 @@ mod tests {
             reason: MoveReason::FloorRaised,
         };
         let offers = Message::Offers(vec![offer; OFFERS_PER_MESSAGE]);
-        assert!(size(&offers) <= 1_200, "{} bytes", size(&offers));
+        assert!(
+            size(&offers) <= crate::membership::MAX_MESSAGE,
+            "{} bytes",
+            size(&offers)
+        );
         let floor = Floor {
             vip: vip(),
             epoch: Epoch(u64::MAX),
