@@ -4,6 +4,13 @@
 //! `main.rs`.
 
 pub mod announcer;
+pub mod api;
+pub mod app;
+pub mod args;
+mod entropy;
+pub mod gossip;
+pub mod mailbox;
 pub mod netlink;
 pub mod privileges;
+pub mod protocol;
 pub mod socket;
