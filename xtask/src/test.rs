@@ -43,13 +43,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .collect();
     let programs = process::step("building the tests", || harness::build(workspace))?;
     let tests = assign(&programs, args.filter.as_deref())?;
-    let artifacts = match rungs.iter().any(|rung| rung.needs_artifacts()) {
-        true => Some(lab::prepare(workspace)?),
-        false => None,
-    };
-
+    // Prepared when the first rung needs it, so that the lower ones fail early and need nothing.
+    let mut artifacts = None;
     let mut outcomes = Vec::new();
     for rung in rungs {
+        if rung.needs_artifacts() && artifacts.is_none() {
+            artifacts = Some(lab::prepare(workspace)?);
+        }
         let started = process::now();
         let mut outcome = Outcome::default();
         for (program, names) in tests.get(&rung).into_iter().flatten() {
