@@ -42,6 +42,7 @@ pub mod netns;
 pub mod network;
 pub mod node;
 pub mod node_init;
+pub mod objects;
 mod pod_node;
 pub mod prober;
 pub mod process;

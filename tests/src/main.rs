@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use ferrolb_tests::bench::Bench;
 use ferrolb_tests::demo;
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::{agent, node_init, reaper};
@@ -25,6 +26,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    /// Measure what the budgets promise.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Wait for the end of a lab's owner, then remove the lab.
     #[command(hide = true)]
     Reap {
@@ -53,6 +57,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Bench(bench) => bench.run().await,
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
         Command::Agent(args) => agent::main(args).await,
         Command::NodeInit(args) => node_init::main(args).await,
