@@ -4,7 +4,12 @@
 //! Nothing here is a mock: the control plane, kube-proxy and kubelet are upstream's, the links are
 //! the kernel's, and FerroLB's binaries are the ones that are released.
 
+<<<<<<< HEAD
 pub mod chart;
 pub mod demo;
+=======
+pub mod cluster;
+pub mod helm;
+>>>>>>> 36d87da (Check samples against the real API server, and that labs end)
 pub mod lab;
 pub mod oracle;

@@ -10,7 +10,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+<<<<<<< HEAD
 use ferrolb_tests::demo;
+=======
+use ferrolb_tests::cluster;
+>>>>>>> 36d87da (Check samples against the real API server, and that labs end)
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::{agent, node_init, reaper};
 
@@ -24,7 +28,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+<<<<<<< HEAD
     Demo(demo::Args),
+=======
+    /// A cluster that stays until it is told to go.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+>>>>>>> 36d87da (Check samples against the real API server, and that labs end)
     /// Wait for the end of a lab's owner, then remove the lab.
     #[command(hide = true)]
     Reap {
@@ -52,7 +62,11 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
+<<<<<<< HEAD
         Command::Demo(args) => demo::run(args).await,
+=======
+        Command::Cluster(command) => cluster::run(command).await,
+>>>>>>> 36d87da (Check samples against the real API server, and that labs end)
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
         Command::Agent(args) => agent::main(args).await,
         Command::NodeInit(args) => node_init::main(args).await,

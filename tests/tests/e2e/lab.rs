@@ -1,3 +1,4 @@
 //! Real binaries as processes of node namespaces.
 
+mod end;
 mod traffic;
