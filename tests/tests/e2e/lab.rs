@@ -1,4 +1,5 @@
 //! Real binaries as processes of node namespaces.
 
 mod oracle;
+mod end;
 mod traffic;
