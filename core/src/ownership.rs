@@ -64,7 +64,7 @@ use crate::record::{Epoch, Record};
 use crate::table::{Standing, Table, Version};
 use crate::time::Time;
 
-pub use self::message::{Digest, Floor, FloorsPage, Have, Message, Offer, Profile, Refusal};
+pub use self::message::{Digest, Floor, FloorsPage, Have, Message, Offer, Profile, Refusal, Stage};
 pub use self::timing::Timing;
 pub use self::view::{Duty, VipView};
 
@@ -173,6 +173,8 @@ pub struct Ownership {
     ripe: BTreeSet<IpAddr>,
     /// What places depend on has changed: all orphans are placed anew.
     is_order_stale: bool,
+    /// VIPs that were taken a moment ago, here or by others: since when that is known.
+    recent: BTreeMap<IpAddr, Time>,
     /// VIPs whose owner does not know the highest epoch.
     unexplained: BTreeSet<IpAddr>,
 
@@ -232,9 +234,8 @@ struct Tenure {
     claim_version: u64,
     /// Smaller records that were answered, by who stated them.
     refuted: BTreeMap<NodeName, Epoch>,
-    /// The epoch was raised once above that of the claim's status.
-    has_answered_status: bool,
-    /// When the epoch may be raised again above a remembered one.
+    /// How often the epoch was raised above a remembered one, and when it may be again.
+    raises: u32,
     raise_after: Time,
     /// Members that did not take it when it was offered.
     tried: BTreeSet<NodeName>,
@@ -259,8 +260,7 @@ impl Ownership {
             drain: None,
             profile: Profile {
                 version: Version(1),
-                is_ready: false,
-                is_draining: false,
+                stage: Stage::Starting,
                 interfaces: Vec::new(),
             },
             table: Table::default(),
@@ -274,6 +274,7 @@ impl Ownership {
             unplaced: BTreeSet::new(),
             ripe: BTreeSet::new(),
             is_order_stale: false,
+            recent: BTreeMap::new(),
             unexplained: BTreeSet::new(),
             agenda: BTreeSet::new(),
             offers_at: None,
@@ -311,7 +312,7 @@ impl Ownership {
             Message::FloorsWanted { after } => self.send_floors(from, after),
             Message::Floors(page) => self.receive_floors(now, from, &page),
             Message::HigherFloors(floors) => self.raise_floors(&floors),
-            Message::Offers(offers) => self.receive_offers(from, &offers),
+            Message::Offers(offers) => self.receive_offers(now, from, &offers),
             Message::Refusals(refusals) => self.receive_refusals(from, &refusals),
             Message::Leave { table } => self.note_leave(now, from, table),
         }

@@ -18,7 +18,8 @@ impl Ownership {
         self.members.iter().filter(|(_, member)| member.is_live)
     }
 
-    pub(super) fn is_live(&self, node: &NodeName) -> bool {
+    /// Whether a member counts as live here.
+    pub fn is_live(&self, node: &NodeName) -> bool {
         *node == self.node || self.members.get(node).is_some_and(|member| member.is_live)
     }
 
@@ -128,6 +129,7 @@ impl Ownership {
             };
             member.outbound = Outbound::default();
             self.is_order_stale = true;
+            self.allow_raises();
             self.greet(now, node);
         } else {
             self.end(node, reason);
@@ -163,6 +165,7 @@ impl Ownership {
             .iter()
             .filter(|(_, handover)| handover.target() == node);
         self.dirty.extend(offered.map(|(vip, _)| *vip));
+        self.allow_raises();
         self.is_order_stale = true;
         self.revision += 1;
     }

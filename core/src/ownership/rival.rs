@@ -12,6 +12,9 @@ use crate::record::{Epoch, Record};
 use crate::table::Standing;
 use crate::time::Time;
 
+/// After how many doublings the pause between two rises grows no more: about a minute.
+const MOST_DOUBLINGS: u32 = 6;
+
 // === impl Ownership ===
 
 impl Ownership {
@@ -67,26 +70,30 @@ impl Ownership {
         }
     }
 
-    /// Raises the own epoch above a higher one that no live record explains: once a second at most,
-    /// and above the claim's status once per tenure only, because an owner beyond a partition of
-    /// the gossip would answer every rise through the API with one of its own.
+    /// Raises the own epoch above a higher one that no live record explains: after a second at
+    /// first, and half as often each time, until members come or go. An owner that cannot be heard,
+    /// but sees the claim's status or is told by others, would answer every rise with one of its own.
     pub(super) fn rise_above_floor(&mut self, now: Time, vip: IpAddr) {
         let floor = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
-        let status = self.status_floor(vip);
-        let Some(tenure) = self.tenures.get_mut(&vip) else {
+        let floor = floor.max(self.status_floor(vip));
+        let Some(tenure) = self.tenures.get_mut(&vip).filter(|tenure| tenure.epoch < floor) else {
             return;
         };
-        let is_status_news = status > tenure.epoch && !tenure.has_answered_status;
-        if floor <= tenure.epoch && !is_status_news {
-            return;
-        }
         if now < tenure.raise_after {
             self.agenda.insert((tenure.raise_after, vip));
             return;
         }
-        tenure.has_answered_status |= is_status_news;
-        tenure.raise_after = now + self.timing.raise;
-        self.restate(vip, floor.max(status).next(), MoveReason::FloorRaised);
+        tenure.raise_after = now + self.timing.raise * (1 << tenure.raises.min(MOST_DOUBLINGS));
+        tenure.raises += 1;
+        self.restate(vip, floor.next(), MoveReason::FloorRaised);
+    }
+
+    /// Members have come or gone: what is remembered may have another meaning now.
+    pub(super) fn allow_raises(&mut self) {
+        for (vip, tenure) in self.tenures.iter_mut().filter(|(_, tenure)| tenure.raises > 0) {
+            tenure.raises = 0;
+            self.dirty.insert(*vip);
+        }
     }
 
     /// The epoch of the claim's status, unless its record may still come by gossip: from the target

@@ -107,9 +107,14 @@ impl Ownership {
         let Some(member) = self.members.get_mut(from) else {
             return;
         };
+        // What a member has just taken, as opposed to what is learned of it for the first time.
+        let is_recent = member.inbound.behind_since.is_none();
         let news = member.inbound.replica.apply(changes);
         member.inbound.advertise(now, changes.upto);
         for entry in news {
+            if is_recent && entry.standing.is_held() {
+                self.recent.insert(entry.vip, now);
+            }
             self.take_in(from, entry);
         }
         self.acknowledge(from);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::record::LAST_SLOT;
+
 /// Periods and bounds; the defaults are the product's, tests may shorten none of them in secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -33,6 +35,13 @@ pub struct Timing {
 }
 
 // === impl Timing ===
+
+impl Timing {
+    /// How long it takes until the last slot has taken what was orphaned at one time.
+    pub(super) fn wave(&self) -> Duration {
+        self.slot * (u32::from(LAST_SLOT) + 1)
+    }
+}
 
 impl Default for Timing {
     fn default() -> Self {
