@@ -280,7 +280,6 @@ impl Lab {
         )
     }
 
-<<<<<<< HEAD
     /// Runs helm in the source tree and returns what it printed; fails unless it succeeds.
     pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
         netns::output(
@@ -293,11 +292,11 @@ impl Lab {
                 .env("HELM_CONFIG_HOME", self.home.path("helm/config"))
                 .env("HELM_DATA_HOME", self.home.path("helm/data")),
         )
-=======
+    }
+
     /// How to enter it.
     pub fn describe(&self) -> Description {
         Description::of(self, false)
->>>>>>> 36d87da (Check samples against the real API server, and that labs end)
     }
 
     /// Leaves the lab running without an owner; `cargo xtask cluster down` removes it. What is returned

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ferrolb_tests::bench::Bench;
-use ferrolb_tests::{cluster, demo};
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::{agent, node_init, reaper};
+use ferrolb_tests::{cluster, demo};
 
 /// Real Kubernetes clusters in network namespaces of this machine.
 #[derive(Parser)]

@@ -478,7 +478,7 @@ impl Sim {
         }
         self.fail_on(result);
         for (to, message) in sends {
-            self.transmit(node, boot, to, &message);
+            self.transmit(node, boot, &to, &message);
         }
         if is_revised && self.hosts[node].is_api_up {
             let at = self.now + micros(self.rng.random_range(2_000..30_000));
@@ -497,13 +497,13 @@ impl Sim {
         }
     }
 
-    fn transmit(&mut self, from: &NodeName, boot: Boot, to: NodeName, message: &Message) {
+    fn transmit(&mut self, from: &NodeName, boot: Boot, to: &NodeName, message: &Message) {
         let bytes = postcard::to_allocvec(message).expect("it is plain data");
         if bytes.len() > MAX_MESSAGE {
             self.fail_on(Err(format!("a message of {} bytes: {message:?}", bytes.len())));
         }
         self.debug(|| format!("{from} to {to}: {message:?}"));
-        let is_sent = self.is_down_reachable || self.swim.is_up(from, &to);
+        let is_sent = self.is_down_reachable || self.swim.is_up(from, to);
         if !is_sent || self.cuts.contains(&(from.clone(), to.clone())) || self.rng.random_bool(self.link.loss)
         {
             return;

@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::percentile;
-use crate::lab::prober::ProberOptions;
 use crate::lab::node::Node;
+use crate::lab::prober::ProberOptions;
 use crate::lab::{Lab, eventually};
 
 /// Nodes with this label may not own addresses.

@@ -1,5 +1,5 @@
 //! Real binaries as processes of node namespaces.
 
-mod oracle;
 mod end;
+mod oracle;
 mod traffic;
