@@ -29,12 +29,11 @@ pub(crate) enum Rung {
 // === impl Rung ===
 
 impl Rung {
-    /// All of them, lowest first.
-    pub(crate) const ALL: [Self; 7] = [
+    /// All that have tests, lowest first. The scripted rung joins them with its first test.
+    pub(crate) const ALL: [Self; 6] = [
         Self::Unit,
         Self::Property,
         Self::Model,
-        Self::Scripted,
         Self::Api,
         Self::Lab,
         Self::Cluster,
@@ -71,7 +70,7 @@ impl Rung {
         let around = || modules.iter().rev().skip(1).copied().chain([target]);
         let is_in = |word: &str| around().any(|module| module.split('_').any(|part| part == word));
         Ok(match () {
-            () if is_in("properties") => Self::Property,
+            () if is_in("properties") || is_in("total") => Self::Property,
             () if is_in("model") || is_in("simulation") => Self::Model,
             () if is_in("scripted") => Self::Scripted,
             () => Self::Unit,
