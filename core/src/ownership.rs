@@ -402,7 +402,7 @@ impl Ownership {
         self.plan_revision
     }
 
-    /// Changes whenever [`Self::view`] or [`Self::duties`] may have changed.
+    /// Changes whenever [`Self::view`] or [`Self::duty`] may have changed.
     pub const fn revision(&self) -> u64 {
         self.revision
     }
