@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use self::artifacts::Artifacts;
 use self::control_plane::{ApiServer, ControlPlane};
+use self::description::Description;
 use self::home::Home;
 use self::host::Host;
 use self::kube_proxy::ProxyMode;
@@ -32,6 +33,7 @@ mod app;
 pub mod artifacts;
 pub mod clock;
 mod control_plane;
+pub mod description;
 mod eventually;
 pub mod home;
 pub mod host;
@@ -164,6 +166,7 @@ impl LabBuilder {
         }
         let names: Vec<_> = lab.nodes.iter().map(Node::name).collect();
         lab.wait_nodes_ready(&names, true).await?;
+        lab.describe().write(lab.home.id())?;
         Ok(lab)
     }
 }
@@ -290,12 +293,20 @@ impl Lab {
         )
     }
 
-    /// Leaves the lab running without an owner; `cargo xtask cluster down` removes it.
-    pub fn keep(mut self) -> Result<()> {
+    /// How to enter it.
+    pub fn describe(&self) -> Description {
+        Description::of(self, false)
+    }
+
+    /// Leaves the lab running without an owner; `cargo xtask cluster down` removes it. What is returned
+    /// says how to enter it.
+    pub fn keep(mut self) -> Result<Description> {
+        let description = Description::of(&self, true);
+        description.write(self.home.id())?;
         self.reaper.keep()?;
         // Its parts would end their processes when dropped.
         std::mem::forget(self);
-        Ok(())
+        Ok(description)
     }
 
     fn power_on(&mut self, places: &[NodeAddresses]) -> Result<()> {

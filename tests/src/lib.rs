@@ -5,6 +5,7 @@
 //! the kernel's, and FerroLB's binaries are the ones that are released.
 
 pub mod chart;
+pub mod cluster;
 pub mod demo;
 pub mod lab;
 pub mod oracle;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use ferrolb_tests::cluster;
 use ferrolb_tests::demo;
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::{agent, node_init, reaper};
@@ -25,6 +26,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    /// A cluster that stays until it is told to go.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Wait for the end of a lab's owner, then remove the lab.
     #[command(hide = true)]
     Reap {
@@ -53,6 +57,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Cluster(command) => cluster::run(command).await,
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
         Command::Agent(args) => agent::main(args).await,
         Command::NodeInit(args) => node_init::main(args).await,

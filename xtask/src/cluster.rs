@@ -22,6 +22,12 @@ enum Verb {
         /// How many real nodes to start.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
         nodes: u8,
+        /// How nodes run programs: as pods, or straight in the node's namespace.
+        #[arg(long, default_value = "pods", value_parser = ["pods", "processes"])]
+        kind: String,
+        /// How kube-proxy works.
+        #[arg(long, default_value = "nftables", value_parser = ["nftables", "iptables"])]
+        proxy: String,
     },
     /// Remove it, and everything it made.
     Down,
@@ -32,8 +38,13 @@ enum Verb {
 /// Runs the command.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut arguments: Vec<OsString> = vec!["cluster".into()];
-    match args.verb {
-        Verb::Up { nodes } => arguments.extend(["up".into(), "--nodes".into(), nodes.to_string().into()]),
+    match &args.verb {
+        Verb::Up { nodes, kind, proxy } => {
+            arguments.push("up".into());
+            for (flag, value) in [("nodes", &nodes.to_string()), ("kind", kind), ("proxy", proxy)] {
+                arguments.push(format!("--{flag}={value}").into());
+            }
+        }
         Verb::Down => arguments.push("down".into()),
         Verb::Status => arguments.push("status".into()),
     }

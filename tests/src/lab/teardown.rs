@@ -23,7 +23,10 @@ use super::netns;
 
 /// How long killed processes may take to go: the kernel ends them at once, but a pod's mounts and
 /// namespaces are taken apart on the way.
-const DEADLINE: Duration = Duration::from_secs(20);
+const PROCESSES: Duration = Duration::from_secs(15);
+
+/// How long all of it may take, with a second try.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What of a lab is still on the machine; empty when nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +65,26 @@ impl Remains {
 }
 
 /// Removes all of a lab.
+///
+/// A helper that the owner was just running may add something behind our back, so we look again until
+/// nothing is left.
 pub async fn tear_down(lab: &LabId) -> Result<()> {
+    eventually(
+        DEADLINE,
+        &format!("all of lab {} is removed", lab.as_str()),
+        async || {
+            let complaints = tear_down_once(lab).await;
+            let remains = Remains::of(lab);
+            if !remains.is_empty() {
+                bail!("left are {remains:?}; {}", complaints.join("; "));
+            }
+            Ok(())
+        },
+    )
+    .await
+}
+
+async fn tear_down_once(lab: &LabId) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut note = |result: Result<()>| complaints.extend(result.err().map(|error| format!("{error:#}")));
     note(end_processes(lab).await);
@@ -81,19 +103,12 @@ pub async fn tear_down(lab: &LabId) -> Result<()> {
         let done = fs::remove_dir_all(&directory);
         note(done.with_context(|| format!("cannot remove {}", directory.display())));
     }
-    if !complaints.is_empty() {
-        bail!(
-            "lab {} is not wholly removed: {}",
-            lab.as_str(),
-            complaints.join("; ")
-        );
-    }
-    Ok(())
+    complaints
 }
 
 /// Kills until none is left: what is being started while we look is found at the next look.
 async fn end_processes(lab: &LabId) -> Result<()> {
-    eventually(DEADLINE, "all processes of the lab are gone", async || {
+    eventually(PROCESSES, "all processes of the lab are gone", async || {
         let left = processes(lab, &namespaces(lab));
         for pid in &left {
             // It may have ended since.

@@ -1,4 +1,5 @@
 //! The real API server alone.
 
 mod chart;
+mod samples;
 mod start;

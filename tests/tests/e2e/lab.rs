@@ -1,4 +1,5 @@
 //! Real binaries as processes of node namespaces.
 
+mod end;
 mod oracle;
 mod traffic;
