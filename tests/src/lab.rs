@@ -35,6 +35,7 @@ pub mod clock;
 mod control_plane;
 pub mod description;
 mod eventually;
+pub mod frames;
 pub mod home;
 pub mod host;
 pub mod http;

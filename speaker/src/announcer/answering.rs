@@ -119,3 +119,6 @@ fn withdrawn_for(plan: &Plan, vip: &IpAddr) -> &'static str {
         None => "NoClaim",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,3 +103,6 @@ impl SolicitedNodeGroups {
 fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,3 +3,4 @@
 mod end;
 mod oracle;
 mod traffic;
+mod wire;
