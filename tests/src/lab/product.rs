@@ -137,7 +137,9 @@ pub(crate) fn write_gossip_key(home: &Home) -> Result<()> {
         .and_then(|mut random| random.read_exact(&mut key))
         .context("cannot read /dev/urandom")?;
     let path = home.path("gossip-key");
-    fs::write(&path, key).with_context(|| format!("cannot write {}", path.display()))
+    // As text, which is how people make it.
+    let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The flags of both programs.
