@@ -127,6 +127,6 @@ impl DropReason {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
+mod properties;
 #[cfg(test)]
-mod total;
+pub(crate) mod testing;

@@ -51,8 +51,6 @@ impl Window {
 mod tests {
     use std::collections::BTreeSet;
 
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -74,22 +72,28 @@ mod tests {
         assert_eq!(window.accept(0), Err(Rejected::Stale));
     }
 
-    proptest! {
-        #[test]
-        fn the_window_agrees_with_a_set(first in 0_u64..400, rest in prop::collection::vec(0_u64..400, 0..200)) {
-            let mut window = Window::starting_at(first);
-            let mut model = BTreeSet::from([first]);
-            for counter in rest {
-                let highest = *model.last().expect("never empty");
-                let expected = if counter + WIDTH <= highest {
-                    Err(Rejected::Stale)
-                } else if model.contains(&counter) {
-                    Err(Rejected::Replayed)
-                } else {
-                    model.insert(counter);
-                    Ok(())
-                };
-                prop_assert_eq!(window.accept(counter), expected);
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #[test]
+            fn the_window_agrees_with_a_set(first in 0_u64..400, rest in prop::collection::vec(0_u64..400, 0..200)) {
+                let mut window = Window::starting_at(first);
+                let mut model = BTreeSet::from([first]);
+                for counter in rest {
+                    let highest = *model.last().expect("never empty");
+                    let expected = if counter + WIDTH <= highest {
+                        Err(Rejected::Stale)
+                    } else if model.contains(&counter) {
+                        Err(Rejected::Replayed)
+                    } else {
+                        model.insert(counter);
+                        Ok(())
+                    };
+                    prop_assert_eq!(window.accept(counter), expected);
+                }
             }
         }
     }

@@ -1,7 +1,5 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::burst::DEFAULT_RATE;
 use crate::wire::testing::hex;
@@ -283,37 +281,44 @@ fn frames_are_counted_by_what_they_led_to() {
     assert_eq!(*responder.counters(), expected);
 }
 
-fn mk_reception() -> impl Strategy<Value = Reception> {
-    let packet_type = prop::sample::select(vec![
-        PacketType::Host,
-        PacketType::Broadcast,
-        PacketType::Multicast,
-        PacketType::OtherHost,
-        PacketType::Outgoing,
-    ]);
-    (packet_type, prop::option::of(0_u16..3)).prop_map(|(packet_type, vlan)| Reception { packet_type, vlan })
-}
+mod properties {
+    use proptest::prelude::*;
 
-proptest! {
-    /// Whatever arrives, and whatever valid frame it was made from: a reply says our MAC and an
-    /// announced VIP, and two responders never talk for ever.
-    #[test]
-    fn any_reply_is_ours_and_is_itself_not_answered(
-        template in prop::sample::select(vec![ARP_REQUEST, SOLICITATION, DUPLICATE_PROBE]),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
-        reception in mk_reception(),
-    ) {
-        let mut bytes = hex(template);
-        for (at, value) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if let Handled::Reply(frame) = mk_responder().handle_frame(&bytes, reception) {
-            prop_assert_eq!(&frame.as_bytes()[6..12], &MAC.0[..]);
-            let mut other = Responder::new(NEW_MAC, DEFAULT_RATE, 1);
-            other.converge(Time::ZERO, NEW_MAC, announced(&[(VIP4.into(), 1), (VIP6.into(), 1)]));
-            let second = other.handle_frame(frame.as_bytes(), BROADCAST);
-            prop_assert!(!matches!(second, Handled::Reply(_)), "{:?} was answered", frame);
+    use super::*;
+
+    fn mk_reception() -> impl Strategy<Value = Reception> {
+        let packet_type = prop::sample::select(vec![
+            PacketType::Host,
+            PacketType::Broadcast,
+            PacketType::Multicast,
+            PacketType::OtherHost,
+            PacketType::Outgoing,
+        ]);
+        (packet_type, prop::option::of(0_u16..3))
+            .prop_map(|(packet_type, vlan)| Reception { packet_type, vlan })
+    }
+
+    proptest! {
+        /// Whatever arrives, and whatever valid frame it was made from: a reply says our MAC and an
+        /// announced VIP, and two responders never talk for ever.
+        #[test]
+        fn any_reply_is_ours_and_is_itself_not_answered(
+            template in prop::sample::select(vec![ARP_REQUEST, SOLICITATION, DUPLICATE_PROBE]),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            reception in mk_reception(),
+        ) {
+            let mut bytes = hex(template);
+            for (at, value) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Handled::Reply(frame) = mk_responder().handle_frame(&bytes, reception) {
+                prop_assert_eq!(&frame.as_bytes()[6..12], &MAC.0[..]);
+                let mut other = Responder::new(NEW_MAC, DEFAULT_RATE, 1);
+                other.converge(Time::ZERO, NEW_MAC, announced(&[(VIP4.into(), 1), (VIP6.into(), 1)]));
+                let second = other.handle_frame(frame.as_bytes(), BROADCAST);
+                prop_assert!(!matches!(second, Handled::Reply(_)), "{:?} was answered", frame);
+            }
         }
     }
 }

@@ -152,7 +152,7 @@ fn changes_stay_within_the_budget() {
     assert!(messages > 5, "the table takes several messages, not {messages}");
 }
 
-mod random {
+mod properties {
     use proptest::prelude::*;
 
     use super::*;

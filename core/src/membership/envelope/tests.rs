@@ -5,8 +5,6 @@
     clippy::indexing_slicing
 )]
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::node::NodeName;
 
@@ -191,49 +189,55 @@ fn the_most_silent_sender_makes_room() {
     );
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+mod properties {
+    use proptest::prelude::*;
 
-    #[test]
-    fn anything_altered_truncated_or_extended_is_refused_and_changes_nothing(
-        payload in prop::collection::vec(any::<u8>(), 0..300),
-        at in any::<prop::sample::Index>(),
-        flip in 1_u8..,
-        cut in any::<prop::sample::Index>(),
-        tail in prop::collection::vec(any::<u8>(), 1..20),
-    ) {
-        let (mut sealer, mut opener) = mk_pair();
-        let keys = mk_keys(&[ONE, TWO]);
-        let datagram = seal(&mut sealer, &keys, &payload);
+    use super::*;
 
-        let mut altered = datagram.clone();
-        altered[at.index(datagram.len())] ^= flip;
-        prop_assert!(open(&mut opener, &keys, &altered).is_err());
-        prop_assert!(open(&mut opener, &keys, &datagram[..cut.index(datagram.len())]).is_err());
-        prop_assert!(open(&mut opener, &keys, &[&*datagram, &*tail].concat()).is_err());
-        prop_assert!(opener.senders.is_empty(), "a refused datagram was remembered");
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
 
-        prop_assert_eq!(open(&mut opener, &keys, &datagram), Ok(payload));
-        prop_assert!(open(&mut opener, &keys, &altered).is_err());
-        prop_assert_eq!(open(&mut opener, &keys, &datagram), Err(Rejected::Replayed));
-    }
+        #[test]
+        fn anything_altered_truncated_or_extended_is_refused_and_changes_nothing(
+            payload in prop::collection::vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            flip in 1_u8..,
+            cut in any::<prop::sample::Index>(),
+            tail in prop::collection::vec(any::<u8>(), 1..20),
+        ) {
+            let (mut sealer, mut opener) = mk_pair();
+            let keys = mk_keys(&[ONE, TWO]);
+            let datagram = seal(&mut sealer, &keys, &payload);
 
-    #[test]
-    fn opening_is_total(bytes in prop::collection::vec(any::<u8>(), 0..200), known in any::<bool>()) {
-        let keys = mk_keys(&[ONE, TWO]);
-        let mut bytes = bytes;
-        // Half of the inputs get past the first checks.
-        if known && bytes.len() > 1 {
-            bytes[0] = VERSION;
-            bytes[1] = keys.sealing.id;
+            let mut altered = datagram.clone();
+            altered[at.index(datagram.len())] ^= flip;
+            prop_assert!(open(&mut opener, &keys, &altered).is_err());
+            prop_assert!(open(&mut opener, &keys, &datagram[..cut.index(datagram.len())]).is_err());
+            prop_assert!(open(&mut opener, &keys, &[&*datagram, &*tail].concat()).is_err());
+            prop_assert!(opener.senders.is_empty(), "a refused datagram was remembered");
+
+            prop_assert_eq!(open(&mut opener, &keys, &datagram), Ok(payload));
+            prop_assert!(open(&mut opener, &keys, &altered).is_err());
+            prop_assert_eq!(open(&mut opener, &keys, &datagram), Err(Rejected::Replayed));
         }
-        let mut opener = Opener::new(id("n2"));
-        prop_assert!(open(&mut opener, &keys, &bytes).is_err());
-        prop_assert!(opener.senders.is_empty());
-    }
 
-    #[test]
-    fn packets_of_any_bytes_decode_or_are_malformed(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let _ = Packet::decode(&bytes);
+        #[test]
+        fn opening_is_total(bytes in prop::collection::vec(any::<u8>(), 0..200), known in any::<bool>()) {
+            let keys = mk_keys(&[ONE, TWO]);
+            let mut bytes = bytes;
+            // Half of the inputs get past the first checks.
+            if known && bytes.len() > 1 {
+                bytes[0] = VERSION;
+                bytes[1] = keys.sealing.id;
+            }
+            let mut opener = Opener::new(id("n2"));
+            prop_assert!(open(&mut opener, &keys, &bytes).is_err());
+            prop_assert!(opener.senders.is_empty());
+        }
+
+        #[test]
+        fn packets_of_any_bytes_decode_or_are_malformed(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Packet::decode(&bytes);
+        }
     }
 }
