@@ -1,3 +1,4 @@
 //! Real nodes that run pods.
 
+mod chart;
 mod nodes;
