@@ -45,6 +45,7 @@ pub mod netns;
 pub mod network;
 pub mod node;
 pub mod node_init;
+pub mod objects;
 mod pod_node;
 pub mod prober;
 pub mod process;

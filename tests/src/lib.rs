@@ -4,6 +4,7 @@
 //! Nothing here is a mock: the control plane, kube-proxy and kubelet are upstream's, the links are
 //! the kernel's, and FerroLB's binaries are the ones that are released.
 
+pub mod bench;
 pub mod chart;
 pub mod cluster;
 pub mod demo;

@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ferrolb_tests::cluster;
-use ferrolb_tests::demo;
+use ferrolb_tests::bench::Bench;
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::{agent, node_init, reaper};
+use ferrolb_tests::{cluster, demo};
 
 /// Real Kubernetes clusters in network namespaces of this machine.
 #[derive(Parser)]
@@ -26,6 +26,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    /// Measure what the budgets promise.
+    #[command(subcommand)]
+    Bench(Bench),
     /// A cluster that stays until it is told to go.
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Bench(bench) => bench.run().await,
         Command::Cluster(command) => cluster::run(command).await,
         Command::Reap { lab } => reaper::main(&LabId::parse(&lab)?).await,
         Command::Agent(args) => agent::main(args).await,

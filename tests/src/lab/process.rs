@@ -142,6 +142,17 @@ impl Process {
         }
     }
 
+    /// The memory that it keeps resident now, in KiB.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .with_context(|| format!("{} is gone", self.name))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        let number =
+            number.with_context(|| format!("the kernel does not tell the memory of {}", self.name))?;
+        number.parse().with_context(|| format!("{number} is no size"))
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     pub fn kill(&self) -> Result<()> {
         let mut child = self.child.lock();
