@@ -2,5 +2,6 @@
 
 mod end;
 mod oracle;
+mod ownership;
 mod traffic;
 mod wire;

@@ -1,0 +1,221 @@
+//! What the ownership tests play on: three nodes that may own two VIPs, endpoints on a fourth.
+//!
+//! The endpoints are on a node that never owns, so that what a test breaks is the owner alone. Claims
+//! are written by hand, as a controller would: these tests are about speakers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferrolb_core::address::claim_name;
+use ferrolb_crds::AddressClaim;
+use ferrolb_tests::chart;
+use ferrolb_tests::lab::prober::{ProbeReport, Prober, ProberOptions};
+use ferrolb_tests::lab::{Lab, eventually};
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// The nodes that may own.
+pub(crate) const OWNERS: [&str; 3] = ["n1", "n2", "n3"];
+
+/// The node with the endpoints.
+const SERVER: &str = "n4";
+
+const SERVICE: &str = "web";
+
+/// How long anything may take that is no failover.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a failover may take before it counts as failed. What it may take is measured apart.
+pub(crate) const FAILOVER: Duration = Duration::from_secs(5);
+
+/// A lab with speakers that answer for two VIPs.
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
+    /// One of each family.
+    pub(crate) vips: [IpAddr; 2],
+}
+
+/// What the status of a claim says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) node: String,
+    pub(crate) epoch: i64,
+    pub(crate) reason: String,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Starts everything; both VIPs are owned and served then.
+    pub(crate) async fn start() -> Result<Self> {
+        let lab = Lab::builder().process_nodes(4).start().await?;
+        let crds = chart::directory().join("crds");
+        lab.kubectl(["apply".as_ref(), "-f".as_ref(), crds.as_os_str()])?;
+        lab.kubectl([
+            "wait",
+            "crd",
+            "--all",
+            "--for=condition=Established",
+            "--timeout=20s",
+        ])?;
+        lab.run_app(SERVICE, &[SERVER]).await?;
+        lab.create_load_balancer(SERVICE, json!({})).await?;
+        let stage = Self {
+            lab,
+            vips: ["192.0.2.200".parse()?, "2001:db8::200".parse()?],
+        };
+        stage.lend()?;
+        stage.show(&stage.vips).await?;
+        stage.lab.start_speakers(&[]).await?;
+        for vip in stage.vips {
+            stage.wait_served(vip).await?;
+        }
+        Ok(stage)
+    }
+
+    /// Writes the pool and the claims.
+    fn lend(&self) -> Result<()> {
+        let hostnames = json!([{"matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "In", "values": OWNERS},
+        ]}]);
+        let mut objects = vec![json!({
+            "apiVersion": "ferrolb.io/v1alpha1",
+            "kind": "AddressPool",
+            "metadata": {"name": "lan"},
+            "spec": {
+                "addresses": ["192.0.2.200-192.0.2.240", "2001:db8::200-2001:db8::240"],
+                "layer2": [{"name": "lan", "nodeSelectors": hostnames}],
+            },
+        })];
+        objects.extend(self.vips.map(|vip| claim(vip, "Cluster")));
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.lab.apply(&list.to_string())
+    }
+
+    /// Gives the Service its addresses, for kube-proxy.
+    async fn show(&self, vips: &[IpAddr]) -> Result<()> {
+        let ingress: Vec<_> = vips.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
+        let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
+        let services: Api<Service> = Api::default_namespaced(self.lab.client());
+        let patch = Patch::Merge(status);
+        services
+            .patch_status(SERVICE, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// What the claim of a VIP says; fails while it names nobody.
+    pub(crate) async fn owned(&self, vip: IpAddr) -> Result<Owned> {
+        let claims: Api<AddressClaim> = Api::all(self.lab.client());
+        let claim = claims.get(&claim_name(vip)).await?;
+        let status = claim.status.context("the claim has no status")?;
+        let owner = status.owner.with_context(|| format!("nobody owns {vip}"))?;
+        Ok(Owned {
+            node: owner.node,
+            epoch: status.epoch.context("the status has no epoch")?,
+            reason: status.last_move.context("the status has no last move")?.reason,
+        })
+    }
+
+    /// The owner by the debug page of a node's speaker; needs no API server.
+    pub(crate) async fn owner_seen_by(&self, node: &str, vip: IpAddr) -> Result<String> {
+        let answer = self.lab.node(node)?.speaker_admin("/debug/state").await?;
+        let state: Value = serde_json::from_str(&answer.body)?;
+        let owner = &state["vips"][vip.to_string()]["owner"];
+        let owner = owner
+            .as_str()
+            .with_context(|| format!("{node} knows no owner of {vip}"))?;
+        Ok(owner.to_owned())
+    }
+
+    /// Waits until the claim names an owner other than this node, and returns it.
+    pub(crate) async fn wait_moved_from(&self, vip: IpAddr, from: &str) -> Result<Owned> {
+        eventually(
+            PATIENCE,
+            &format!("the claim of {vip} names a node other than {from}"),
+            async || {
+                let owned = self.owned(vip).await?;
+                ensure!(owned.node != from, "it still names {from}");
+                Ok(owned)
+            },
+        )
+        .await
+    }
+
+    /// Waits until a client is served by the VIP, and the claim says by whom.
+    pub(crate) async fn wait_served(&self, vip: IpAddr) -> Result<Owned> {
+        let client = self.lab.client_host()?;
+        eventually(PATIENCE, &format!("a client is served by {vip}"), async || {
+            client.http_get(vip, 80).await
+        })
+        .await?;
+        eventually(
+            PATIENCE,
+            &format!("the claim of {vip} names its owner"),
+            async || self.owned(vip).await,
+        )
+        .await
+    }
+
+    /// Starts to ask a VIP a thousand times a second, and waits until it answers.
+    pub(crate) async fn probe(&self, vip: IpAddr) -> Result<Prober> {
+        let prober = self.lab.client_host()?.probe(vip, 80, ProberOptions::default())?;
+        prober.wait_for_answers(100, PATIENCE).await?;
+        Ok(prober)
+    }
+
+    /// Waits until a VIP that failed over answers again, and for a while longer.
+    pub(crate) async fn report(prober: Prober) -> Result<ProbeReport> {
+        prober.wait_for_answers(300, FAILOVER).await?;
+        prober.stop()
+    }
+
+    /// Changes what a claim stands for, as a controller would.
+    pub(crate) async fn set_state(&self, vip: IpAddr, state: &str) -> Result<()> {
+        let claims: Api<AddressClaim> = Api::all(self.lab.client());
+        let patch = Patch::Merge(json!({"spec": {"state": state}}));
+        claims
+            .patch(&claim_name(vip), &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes a claim.
+    pub(crate) async fn delete(&self, vip: IpAddr) -> Result<()> {
+        let claims: Api<AddressClaim> = Api::all(self.lab.client());
+        claims.delete(&claim_name(vip), &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Lends one more VIP, which the Service shows too.
+    pub(crate) async fn lend_more(&self, vip: IpAddr) -> Result<()> {
+        self.show(&[&self.vips[..], &[vip]].concat()).await?;
+        self.lab.apply(&claim(vip, "Cluster").to_string())
+    }
+}
+
+/// A claim that the Service holds.
+fn claim(vip: IpAddr, policy: &str) -> Value {
+    json!({
+        "apiVersion": "ferrolb.io/v1alpha1",
+        "kind": "AddressClaim",
+        "metadata": {"name": claim_name(vip), "labels": {"ferrolb.io/pool": "lan"}},
+        "spec": {
+            "address": vip,
+            "pool": "lan",
+            "state": "Held",
+            "heldBy": format!("default/{SERVICE}"),
+            "holders": [{
+                "namespace": "default",
+                "name": SERVICE,
+                "uid": "by-hand",
+                "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 80}],
+                "externalTrafficPolicy": policy,
+                "advertisements": ["lan"],
+            }],
+        },
+    })
+}
