@@ -36,8 +36,244 @@
 //! allocator with all that is under way, and builds a new one when it leads again: everything
 //! that matters is in the objects.
 
+mod agenda;
 pub mod call;
+mod claims;
+mod contest;
+mod decide;
+mod departed;
 pub mod event;
+mod ledger;
+mod outcome;
+mod pool_status;
+mod pools;
+mod retry;
+mod services;
+mod slot;
+mod status;
+mod waiting;
+mod wish;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 pub use call::{Call, CallId, Outcome, PoolPatch, ServicePatch, Stored};
 pub use event::{Event, Notice, Regarding};
+
+use crate::pool::layout::Layout;
+use crate::pool::{Pool, PoolName};
+use crate::reason::Refusal;
+use crate::service::ServiceKey;
+use crate::time::{Now, Time};
+use agenda::{Agenda, Task};
+use departed::Departed;
+use ledger::Ledger;
+use outcome::UnderWay;
+use pools::Pools;
+use services::ServiceEntry;
+use waiting::{FamilyNeed, Need, Waiting};
+
+/// The machine. See the module's documentation for how it is driven.
+#[derive(Debug, Default)]
+pub struct Allocator {
+    is_synced: bool,
+    /// The pools have changed, and the addresses are to be divided anew.
+    must_divide: bool,
+    services: BTreeMap<ServiceKey, ServiceEntry>,
+    departed: BTreeMap<ServiceKey, Departed>,
+    pools: Pools,
+    ledger: Ledger,
+    waiting: Waiting,
+    agenda: Agenda,
+    calls: BTreeMap<CallId, UnderWay>,
+    /// Each outcome adds at most a few, and the driver drains them after each.
+    notices: VecDeque<Notice>,
+    last_call: u64,
+}
+
+/// How much there is of everything, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Services that are known.
+    pub services: usize,
+    /// Those of them that wait for an address.
+    pub waiting: usize,
+    /// Addresses in use, at rest or being freed.
+    pub addresses: usize,
+    /// Calls under way.
+    pub calls: usize,
+}
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// Takes in one change.
+    pub fn apply(&mut self, event: Event, now: Now) {
+        match event {
+            Event::ServiceApplied(service) => self.apply_service(service, now),
+            Event::ServiceDeleted(key) => self.delete_service(&key),
+            Event::PoolApplied(pool) => self.apply_pool(pool),
+            Event::PoolDeleted(name) => self.delete_pool(&name, now),
+            Event::ClaimApplied(claim) => self.apply_claim(claim),
+            Event::ClaimDeleted { address, uid } => self.delete_claim(address, uid.as_ref()),
+            Event::Synced => self.sync(now),
+        }
+    }
+
+    /// The next call to make; `None` when nothing is to be done before the next event, outcome or
+    /// [`Self::poll_timeout`].
+    pub fn poll_call(&mut self, now: Now) -> Option<(CallId, Call)> {
+        if !self.is_synced {
+            return None;
+        }
+        self.agenda.ring(now.time);
+        loop {
+            self.settle();
+            let task = self.agenda.pop()?;
+            let Some(call) = self.converge(&task, now) else {
+                continue;
+            };
+            if let Some(under_way) = UnderWay::new(&task, &call) {
+                self.last_call += 1;
+                let id = CallId(self.last_call);
+                self.mark_under_way(id, under_way);
+                return Some((id, call));
+            }
+        }
+    }
+
+    /// Takes in what a call has come to. Every call must get exactly one outcome.
+    pub fn handle_outcome(&mut self, id: CallId, outcome: Outcome, now: Now) {
+        match self.calls.remove(&id) {
+            None => {}
+            Some(UnderWay::Claim(address, deleted)) => self.settle_claim_call(address, deleted, outcome, now),
+            Some(UnderWay::Service(key, uid, wrote)) => {
+                self.settle_service_call(id, (key, uid, wrote), outcome, now);
+            }
+            Some(UnderWay::Departed(key)) => self.settle_departed_call(&key, outcome, now),
+            Some(UnderWay::Pool(name)) => self.settle_pool_call(&name, outcome, now),
+        }
+    }
+
+    /// The next thing that people should hear about.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// When [`Self::poll_call`] must be called again at the latest.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.agenda.next_alarm().filter(|_| self.is_synced)
+    }
+
+    /// How much there is of everything.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            services: self.services.len(),
+            waiting: self.waiting.len(),
+            addresses: self.ledger.slots().count(),
+            calls: self.calls.len(),
+        }
+    }
+
+    /// What was decided about each Service: its addresses, and why they are not what it wants.
+    pub fn decisions(&self) -> impl Iterator<Item = (&ServiceKey, Vec<IpAddr>, Option<&Refusal>)> {
+        self.services.iter().map(|(key, entry)| {
+            let addresses = entry.decision.addresses.keys().copied().collect();
+            (key, addresses, entry.decision.refusal.as_ref())
+        })
+    }
+
+    /// Every list is complete: what is there is adopted first, since holders are decided about
+    /// before those who show an address, and these before those who have nothing.
+    fn sync(&mut self, now: Now) {
+        if self.is_synced {
+            return;
+        }
+        self.is_synced = true;
+        self.must_divide = true;
+        let recorded = self.ledger.slots().filter_map(|(_, slot)| slot.recorded_pool());
+        for pool in recorded {
+            if !self.pools.contains(pool) {
+                let end = self.pools.miss(pool, now.time);
+                self.agenda.set_alarm(Task::Vanished(pool.clone()), end);
+            }
+        }
+    }
+
+    fn apply_pool(&mut self, pool: Pool) {
+        self.agenda.push(Task::Pool(pool.name.clone()));
+        if self.pools.apply(pool) {
+            self.must_divide = true;
+        }
+    }
+
+    fn delete_pool(&mut self, name: &PoolName, now: Now) {
+        if let Some(end) = self.pools.remove(name, now.time) {
+            self.agenda.set_alarm(Task::Vanished(name.clone()), end);
+            self.must_divide = true;
+        }
+    }
+
+    /// Decides whatever is undecided.
+    fn settle(&mut self) {
+        loop {
+            if std::mem::take(&mut self.must_divide) {
+                self.divide();
+            }
+            let changes = self.ledger.take_changes();
+            for pool in changes.pools {
+                self.wake(&pool);
+                self.agenda.push(Task::Pool(pool));
+            }
+            for address in changes.addresses {
+                for key in self.waiting.first(&Need::Address(address), u128::MAX) {
+                    self.want_decision(&key);
+                }
+            }
+            match self.agenda.next_undecided() {
+                Some(key) => self.decide_service(&key),
+                None => return,
+            }
+        }
+    }
+
+    /// Divides the addresses among the pools anew and decides about everything again. The one
+    /// place where an event costs as much as there are objects: people edit pools, not machines.
+    fn divide(&mut self) {
+        self.ledger.set_layout(Layout::compile(self.pools.stored()));
+        let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
+        for key in keys {
+            self.want_decision(&key);
+        }
+        for (address, _) in self.ledger.slots() {
+            self.agenda.push(Task::Claim(*address));
+        }
+        for name in self.pools.names() {
+            self.agenda.push(Task::Pool(name.clone()));
+        }
+    }
+
+    /// Has as many waiting Services decided about as a pool can serve now, oldest first.
+    fn wake(&mut self, pool: &PoolName) {
+        let (v4, v6) = self.ledger.available(pool);
+        for need in FamilyNeed::ALL {
+            let servable = need.servable(v4, v6);
+            for key in self.waiting.first(&Need::Pool(pool.clone(), need), servable) {
+                self.want_decision(&key);
+            }
+        }
+    }
+
+    fn converge(&mut self, task: &Task, now: Now) -> Option<Call> {
+        match task {
+            Task::Service(key) => self.converge_service(key, now),
+            Task::Claim(address) => self.converge_claim(*address, now),
+            Task::Departed(key) => self.converge_departed(key, now),
+            Task::Pool(name) => self.converge_pool(name, now),
+            Task::Vanished(name) => {
+                self.must_divide |= self.pools.end_grace(name, now.time);
+                None
+            }
+        }
+    }
+}

@@ -33,6 +33,9 @@ pub enum Refused {
     NoDualStackPool,
     /// A pool cannot lend because one of its entries means nothing.
     PoolInvalid,
+    /// Somebody else keeps writing the Service's status: it has its address, but does not show it
+    /// for long.
+    StatusContested,
 }
 
 /// A reason with the sentence that explains it: which pools were tried, and what to do.
@@ -65,6 +68,7 @@ impl Refused {
             Self::PoolExhausted => "PoolExhausted",
             Self::NoDualStackPool => "NoDualStackPool",
             Self::PoolInvalid => "PoolInvalid",
+            Self::StatusContested => "StatusContested",
         }
     }
 }

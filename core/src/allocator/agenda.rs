@@ -1,0 +1,148 @@
+//! What is to be done next: Services to decide about, objects to converge, and alarms.
+//!
+//! Everything is in here at most once, so that its size is bounded by the number of objects, and
+//! a storm of events about one object costs one piece of work.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::pool::PoolName;
+use crate::service::ServiceKey;
+use crate::time::{Time, Timestamp};
+
+/// An object to converge: look at it, and make the next call for it if one is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// A Service's status.
+    Service(ServiceKey),
+    /// An address and its claim.
+    Claim(IpAddr),
+    /// A Service that claims name and that the watch does not show.
+    Departed(ServiceKey),
+    /// A pool's status.
+    Pool(PoolName),
+    /// A pool that was deleted, and whose grace ends.
+    Vanished(PoolName),
+}
+
+/// Who is decided about first. The order is what keeps an address with whom it was before
+/// somebody else can ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// A claim names the Service.
+    Holding,
+    /// Its status shows an address.
+    Showing,
+    /// It has nothing.
+    Pending,
+}
+
+/// Work to be done.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    undecided: BTreeSet<(Standing, Timestamp, ServiceKey)>,
+    undecided_by_key: BTreeMap<ServiceKey, (Standing, Timestamp)>,
+    lanes: [VecDeque<Task>; LANES],
+    queued: BTreeSet<Task>,
+    alarms: BTreeSet<(Time, Task)>,
+    alarm_by_task: BTreeMap<Task, Time>,
+}
+
+const LANES: usize = 4;
+
+// === impl Task ===
+
+impl Task {
+    /// What was begun is finished first: a claim without its status helps nobody.
+    const fn lane(&self) -> usize {
+        match self {
+            Self::Service(_) => 0,
+            Self::Claim(_) => 1,
+            Self::Departed(_) => 2,
+            Self::Pool(_) | Self::Vanished(_) => 3,
+        }
+    }
+}
+
+// === impl Agenda ===
+
+impl Agenda {
+    /// Asks for a decision about a Service.
+    pub(super) fn decide(&mut self, key: &ServiceKey, standing: Standing, created: Timestamp) {
+        match self.undecided_by_key.get(key) {
+            Some(place) if *place == (standing, created) => {}
+            Some(_) | None => {
+                self.forget_decision(key);
+                self.undecided_by_key.insert(key.clone(), (standing, created));
+                self.undecided.insert((standing, created, key.clone()));
+            }
+        }
+    }
+
+    /// Drops the request for a decision about a Service that is gone.
+    pub(super) fn forget_decision(&mut self, key: &ServiceKey) {
+        if let Some((standing, created)) = self.undecided_by_key.remove(key) {
+            self.undecided.remove(&(standing, created, key.clone()));
+        }
+    }
+
+    /// The Service to decide about next: holders first, then by age.
+    pub(super) fn next_undecided(&mut self) -> Option<ServiceKey> {
+        let (_, _, key) = self.undecided.pop_first()?;
+        self.undecided_by_key.remove(&key);
+        Some(key)
+    }
+
+    /// Asks for an object to be looked at.
+    pub(super) fn push(&mut self, task: Task) {
+        if self.queued.contains(&task) {
+            return;
+        }
+        if let Some(lane) = self.lanes.get_mut(task.lane()) {
+            lane.push_back(task.clone());
+            self.queued.insert(task);
+        }
+    }
+
+    /// The object to look at next.
+    pub(super) fn pop(&mut self) -> Option<Task> {
+        let task = self.lanes.iter_mut().find_map(VecDeque::pop_front)?;
+        self.queued.remove(&task);
+        Some(task)
+    }
+
+    /// Has an object looked at, at the latest at a time; an earlier alarm for it stays.
+    pub(super) fn set_alarm(&mut self, task: Task, at: Time) {
+        match self.alarm_by_task.get(&task) {
+            Some(earlier) if *earlier <= at => {}
+            Some(_) | None => {
+                self.clear_alarm(&task);
+                self.alarm_by_task.insert(task.clone(), at);
+                self.alarms.insert((at, task));
+            }
+        }
+    }
+
+    fn clear_alarm(&mut self, task: &Task) {
+        if let Some(at) = self.alarm_by_task.remove(task) {
+            self.alarms.remove(&(at, task.clone()));
+        }
+    }
+
+    /// When the next alarm goes off.
+    pub(super) fn next_alarm(&self) -> Option<Time> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Turns every alarm that is due into a task.
+    pub(super) fn ring(&mut self, now: Time) {
+        while let Some((at, task)) = self.alarms.pop_first() {
+            if at > now {
+                self.alarms.insert((at, task));
+                return;
+            }
+            self.alarm_by_task.remove(&task);
+            self.push(task);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Claims: taking them in, and the next call for each.
+//!
+//! A claim goes Held -> Releasing -> Quarantined -> gone, and back to Held for whom it rests. The
+//! order with respect to Service status is what keeps two Services from showing one address: a
+//! Service shows an address only after the claim names it, and the claim lets a Service go only
+//! after the Service has let go of the address.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::allocator::Allocator;
+use crate::allocator::agenda::Task;
+use crate::allocator::call::Call;
+use crate::allocator::slot::Slot;
+use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
+use crate::object::Uid;
+use crate::pool::PoolName;
+use crate::service::ServiceKey;
+use crate::time::{Now, Timestamp};
+
+/// How long the owner's withdrawal is waited for. An owner that is alive needs milliseconds, and
+/// one that is not does not answer.
+const WITHDRAWAL: Duration = Duration::from_secs(2);
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// Takes in a version of a claim.
+    pub(super) fn apply_claim(&mut self, claim: Claim) {
+        let address = claim.spec.address;
+        if self.ledger.is_buried(address, &claim.uid) {
+            return;
+        }
+        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        if let Some(live) = live
+            && live.uid == claim.uid
+            && (live.resource_version == claim.resource_version
+                || claim.resource_version.is_older_than(&live.resource_version))
+        {
+            return;
+        }
+        let is_same_spec = live.is_some_and(|live| live.spec == claim.spec);
+        self.set_live(address, Some(claim), is_same_spec);
+    }
+
+    /// The watch shows that a claim was deleted.
+    pub(super) fn delete_claim(&mut self, address: IpAddr, uid: Option<&Uid>) {
+        self.ledger.forget_grave(address);
+        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        if live.is_some_and(|live| uid.is_none_or(|uid| live.uid == *uid)) {
+            self.set_live(address, None, false);
+        }
+    }
+
+    /// Puts what is stored into the ledger, and has everybody concerned decided about anew.
+    pub(super) fn set_live(&mut self, address: IpAddr, live: Option<Claim>, is_same_spec: bool) {
+        self.agenda.push(Task::Claim(address));
+        if is_same_spec {
+            self.ledger.update(address, |slot| slot.live = live);
+            return;
+        }
+        let mut concerned = self.ledger.slot(address).map(Slot::mentions).unwrap_or_default();
+        let losers = live
+            .as_ref()
+            .map(|claim| self.losers(address, claim))
+            .unwrap_or_default();
+        self.ledger.update(address, |slot| {
+            slot.live = live;
+            if !slot.is_releasing() {
+                slot.withdraw_by = None;
+            }
+            for key in &losers {
+                slot.drop_holder(key);
+            }
+            slot.confirm();
+            concerned.extend(slot.mentions());
+        });
+        for key in &concerned {
+            self.want_decision(key);
+            self.prune_departed(key);
+        }
+    }
+
+    /// The holders, by the ledger, that a claim leaves without the address.
+    ///
+    /// A claim that names somebody else is never overwritten, with one exception: it named this
+    /// holder before, the holder shows the address, and nobody else does. Then somebody edited
+    /// the claim, and it is repaired.
+    fn losers(&self, address: IpAddr, claim: &Claim) -> BTreeSet<ServiceKey> {
+        let Some(slot) = self.ledger.slot(address) else {
+            return BTreeSet::new();
+        };
+        let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
+        let is_lost = |key: &&ServiceKey| {
+            let is_others = if claim.is_vacant() {
+                claim.spec.last_holder.as_ref().is_some_and(|last| last != *key)
+            } else {
+                !claim.names(key)
+            };
+            let others = claim.spec.holders.iter().map(|holder| &holder.service);
+            let is_shown_by_others = others.filter(|other| other != key).any(shows);
+            is_others && !(slot.is_confirmed && shows(key) && !is_shown_by_others)
+        };
+        slot.holders.iter().filter(is_lost).cloned().collect()
+    }
+
+    /// The next call for an address, if its claim is not what it should be.
+    pub(super) fn converge_claim(&mut self, address: IpAddr, now: Now) -> Option<Call> {
+        let slot = self.ledger.slot(address)?;
+        if slot.call.is_some() {
+            return None;
+        }
+        if let Some(time) = slot.retry.wait(now.time) {
+            self.agenda.set_alarm(Task::Claim(address), time);
+            return None;
+        }
+        if slot.must_read {
+            return Some(Call::ReadClaim(address));
+        }
+        let holders = slot.holders.clone();
+        match slot.live.clone() {
+            None => self
+                .held_spec(address, None, &[], now.wall)
+                .map(Call::CreateClaim),
+            Some(claim) => {
+                let lingering = self.lingering(address, &claim, &holders);
+                if !holders.is_empty() {
+                    self.converge_held(&claim, &holders, &lingering, now)
+                } else if !lingering.is_empty() {
+                    None
+                } else if !claim.is_vacant() {
+                    Some(begin_release(&claim, now.wall))
+                } else if claim.spec.state == Some(ClaimState::Quarantined) {
+                    self.converge_quarantined(claim, now)
+                } else {
+                    self.converge_releasing(claim, now)
+                }
+            }
+        }
+    }
+
+    /// Those whom a claim names, who are not to hold it, and who have not let go of it yet.
+    fn lingering(&mut self, address: IpAddr, claim: &Claim, holders: &BTreeSet<ServiceKey>) -> Vec<Holder> {
+        let mut lingering = claim.spec.holders.clone();
+        lingering.retain(|holder| {
+            !holders.contains(&holder.service) && !self.may_begin_release(&holder.service, address)
+        });
+        lingering
+    }
+
+    fn converge_held(
+        &mut self,
+        claim: &Claim,
+        holders: &BTreeSet<ServiceKey>,
+        lingering: &[Holder],
+        now: Now,
+    ) -> Option<Call> {
+        // Nobody joins somebody who still shows the address.
+        if !lingering.is_empty() && !holders.iter().all(|key| claim.names(key)) {
+            return None;
+        }
+        let spec = self.held_spec(claim.spec.address, Some(claim), lingering, now.wall)?;
+        (spec != claim.spec).then(|| update(claim, spec))
+    }
+
+    fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
+        let address = claim.spec.address;
+        if claim.has_owner {
+            let end = self.ledger.update(address, |slot| {
+                *slot.withdraw_by.get_or_insert(now.time + WITHDRAWAL)
+            });
+            if end > now.time {
+                self.agenda.set_alarm(Task::Claim(address), end);
+                return None;
+            }
+        }
+        if let Some(last) = &claim.spec.last_holder
+            && !self.may_end_release(last, address)
+        {
+            return None;
+        }
+        if self.quarantine(address).is_zero() {
+            return Some(delete(claim));
+        }
+        let spec = ClaimSpec {
+            state: Some(ClaimState::Quarantined),
+            state_since: Some(now.wall),
+            held_by: None,
+            ..claim.spec.clone()
+        };
+        Some(update(&claim, spec))
+    }
+
+    fn converge_quarantined(&mut self, claim: Claim, now: Now) -> Option<Call> {
+        let rest = self.quarantine(claim.spec.address);
+        let seconds = i64::try_from(rest.as_secs()).unwrap_or(i64::MAX);
+        let latest = Timestamp(now.wall.0.saturating_add(seconds));
+        let Some(since) = claim.spec.state_since.filter(|since| *since <= latest) else {
+            // No beginning, or one that a wrong clock wrote: it begins now.
+            let spec = ClaimSpec {
+                state_since: Some(now.wall),
+                ..claim.spec.clone()
+            };
+            return Some(update(&claim, spec));
+        };
+        let rested = Duration::from_secs(now.wall.seconds_since(since));
+        if rested < rest {
+            let end = now.time + (rest - rested);
+            self.agenda.set_alarm(Task::Claim(claim.spec.address), end);
+            return None;
+        }
+        Some(delete(claim))
+    }
+
+    fn quarantine(&self, address: IpAddr) -> Duration {
+        let recorded = || self.ledger.slot(address).and_then(Slot::recorded_pool);
+        self.pools
+            .quarantine(self.ledger.pool_of(address).or_else(recorded))
+    }
+
+    /// What the claim of an address should say while it is held; `None` when nobody holds it.
+    fn held_spec(
+        &self,
+        address: IpAddr,
+        claim: Option<&Claim>,
+        lingering: &[Holder],
+        now: Timestamp,
+    ) -> Option<ClaimSpec> {
+        let slot = self.ledger.slot(address)?;
+        let pool = slot.recorded_pool()?;
+        let mut holders: Vec<Holder> = slot
+            .holders
+            .iter()
+            .filter_map(|key| self.mk_holder(key, pool, claim))
+            .collect();
+        if holders.is_empty() {
+            return None;
+        }
+        holders.extend(lingering.iter().cloned());
+        holders.sort_by(|a, b| a.service.cmp(&b.service));
+        let since = claim
+            .filter(|claim| claim.spec.state == Some(ClaimState::Held))
+            .and_then(|claim| claim.spec.state_since);
+        Some(ClaimSpec {
+            address,
+            pool: Some(pool.clone()),
+            state: Some(ClaimState::Held),
+            state_since: since.or(Some(now)),
+            held_by: ClaimSpec::join_holders(&holders),
+            last_holder: None,
+            holders,
+        })
+    }
+
+    fn mk_holder(&self, key: &ServiceKey, pool: &PoolName, claim: Option<&Claim>) -> Option<Holder> {
+        let service = &self.services.get(key)?.service;
+        let advertisements = match self.pools.advertisements(pool) {
+            Some(names) => names.to_vec(),
+            // The pool is gone, for the moment at least: as before.
+            None => claim
+                .and_then(|claim| claim.spec.holders.iter().find(|holder| holder.service == *key))
+                .map(|holder| holder.advertisements.clone())
+                .unwrap_or_default(),
+        };
+        Some(Holder {
+            service: key.clone(),
+            uid: service.uid.clone(),
+            ports: service.request.ports.clone(),
+            traffic_policy: service.request.traffic_policy,
+            sharing_key: service.request.sharing_key.clone(),
+            advertisements,
+        })
+    }
+}
+
+fn begin_release(claim: &Claim, now: Timestamp) -> Call {
+    let last_holder = claim.spec.holders.first().map(|holder| holder.service.clone());
+    let spec = ClaimSpec {
+        state: Some(ClaimState::Releasing),
+        state_since: Some(now),
+        held_by: None,
+        last_holder,
+        holders: Vec::new(),
+        ..claim.spec.clone()
+    };
+    update(claim, spec)
+}
+
+fn update(claim: &Claim, spec: ClaimSpec) -> Call {
+    Call::UpdateClaim {
+        resource_version: claim.resource_version.clone(),
+        spec,
+    }
+}
+
+fn delete(claim: Claim) -> Call {
+    Call::DeleteClaim {
+        address: claim.spec.address,
+        uid: claim.uid,
+        resource_version: claim.resource_version,
+    }
+}

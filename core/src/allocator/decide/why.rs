@@ -1,0 +1,206 @@
+//! The sentences of a refusal: what was tried, why it did not do, and what to do.
+//!
+//! Each depends only on what is now, so that a restarted controller writes the same.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::allocator::ledger::Ledger;
+use crate::allocator::pools::Pools;
+use crate::allocator::slot::Slot;
+use crate::allocator::waiting::FamilyNeed;
+use crate::pool::PoolName;
+use crate::pool::layout::Share;
+use crate::reason::{Refusal, Refused};
+
+/// How many pools a sentence names before it only counts the rest.
+const NAMED: usize = 8;
+
+pub(super) fn no_automatic_pool(pools: &Pools) -> Refusal {
+    if pools.is_empty() {
+        return Refusal::new(Refused::NoPool, "There is no AddressPool: create one");
+    }
+    Refusal::new(
+        Refused::NoAutoAssignPool,
+        format!(
+            "No pool lends without being asked for ({} with autoAssign: false): ask for a pool by annotation",
+            name_pools(pools.names())
+        ),
+    )
+}
+
+pub(super) fn pool_not_found(asked: &PoolName, pools: &Pools) -> Refusal {
+    let there_are = if pools.is_empty() {
+        "there is none at all".to_owned()
+    } else {
+        format!("there are {}", name_pools(pools.names()))
+    };
+    Refusal::new(
+        Refused::PoolNotFound,
+        format!("The Service asks for pool {asked}, which does not exist: {there_are}"),
+    )
+}
+
+pub(super) fn not_in_pool(address: IpAddr, pools: &Pools) -> Refusal {
+    if pools.is_empty() {
+        return Refusal::new(Refused::NoPool, "There is no AddressPool: create one");
+    }
+    Refusal::new(
+        Refused::AddressNotInPool,
+        format!(
+            "The Service asks for {address}, which no pool lends (tried {}): ask for another, or add it to a pool",
+            name_pools(pools.names())
+        ),
+    )
+}
+
+pub(super) fn in_other_pool(address: IpAddr, pool: &PoolName, asked: &PoolName) -> Refusal {
+    Refusal::new(
+        Refused::AddressInOtherPool,
+        format!("The Service asks for {address} and for pool {asked}, but the address is in pool {pool}"),
+    )
+}
+
+pub(super) fn in_two_pools(addresses: &BTreeMap<IpAddr, PoolName>) -> Refusal {
+    let places: Vec<String> = addresses
+        .iter()
+        .map(|(address, pool)| format!("{address} in pool {pool}"))
+        .collect();
+    Refusal::new(
+        Refused::AddressesInTwoPools,
+        format!(
+            "The addresses asked for lie in two pools ({}): ask for two of one pool",
+            places.join(", ")
+        ),
+    )
+}
+
+pub(super) fn in_use(address: IpAddr, slot: &Slot) -> Refusal {
+    let join = |keys: Vec<String>| keys.join(", ");
+    let named = slot
+        .live
+        .iter()
+        .flat_map(|claim| &claim.spec.holders)
+        .map(|holder| &holder.service);
+    let holders: Vec<String> = if slot.holders.is_empty() {
+        named.map(ToString::to_string).collect()
+    } else {
+        slot.holders.iter().map(ToString::to_string).collect()
+    };
+    let last = slot
+        .live
+        .as_ref()
+        .and_then(|claim| claim.spec.last_holder.as_ref());
+    let state = match (holders.is_empty(), last) {
+        (false, _) => format!("is held by {}", join(holders)),
+        (true, Some(last)) => format!("was held by {last} and rests before it is lent again"),
+        (true, None) => "rests before it is lent again".to_owned(),
+    };
+    Refusal::new(
+        Refused::AddressInUse,
+        format!("The Service asks for {address}, which {state}"),
+    )
+}
+
+pub(super) fn frozen(pool: &PoolName, share: &Share) -> Refusal {
+    Refusal::new(Refused::PoolInvalid, format!("{}", Trouble::frozen(pool, share)))
+}
+
+/// No pool has what is needed.
+pub(super) fn exhausted(ledger: &Ledger, need: FamilyNeed, tried: &[PoolName]) -> Refusal {
+    let troubles: Vec<Trouble> = tried
+        .iter()
+        .filter_map(|pool| Some(Trouble::of(pool, ledger.layout().share(pool)?, need)))
+        .collect();
+    let reason = if troubles
+        .iter()
+        .any(|trouble| trouble.reason == Refused::PoolExhausted)
+    {
+        Refused::PoolExhausted
+    } else {
+        troubles
+            .first()
+            .map_or(Refused::PoolExhausted, |first| first.reason)
+    };
+    let wanted = match need {
+        FamilyNeed::One(family) => format!("No {} address", family.as_str()),
+        FamilyNeed::Both => "No IPv4 and IPv6 address together".to_owned(),
+        FamilyNeed::Prefer(_) => "No address of either family".to_owned(),
+    };
+    let mut sentences: Vec<String> = troubles
+        .iter()
+        .take(NAMED)
+        .map(|trouble| trouble.text.clone())
+        .collect();
+    if troubles.len() > NAMED {
+        sentences.push(format!("{} more pools do not either", troubles.len() - NAMED));
+    }
+    Refusal::new(reason, format!("{wanted}: {}", sentences.join("; ")))
+}
+
+/// Why one pool does not do.
+struct Trouble {
+    reason: Refused,
+    text: String,
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    fn of(pool: &PoolName, share: &Share, need: FamilyNeed) -> Self {
+        if share.is_frozen() {
+            return Self::frozen(pool, share);
+        }
+        let missing = need
+            .families()
+            .iter()
+            .find(|family| share.count(**family) == 0)
+            .map(|family| family.as_str());
+        match (need, missing) {
+            (FamilyNeed::One(_), Some(family)) => Self {
+                reason: Refused::PoolExhausted,
+                text: format!("pool {pool} has no {family} addresses"),
+            },
+            (FamilyNeed::Both, Some(family)) => Self {
+                reason: Refused::NoDualStackPool,
+                text: format!("pool {pool} has no {family} addresses"),
+            },
+            (FamilyNeed::Both, None) => Self {
+                reason: Refused::PoolExhausted,
+                text: format!("pool {pool} does not have both free"),
+            },
+            (FamilyNeed::One(_), None) | (FamilyNeed::Prefer(_), _) => Self {
+                reason: Refused::PoolExhausted,
+                text: format!("pool {pool} has none free"),
+            },
+        }
+    }
+
+    fn frozen(pool: &PoolName, share: &Share) -> Self {
+        let entry = share.invalid.first().map(ToString::to_string);
+        Self {
+            reason: Refused::PoolInvalid,
+            text: format!(
+                "pool {pool} lends nothing new until it is corrected: {}",
+                entry.unwrap_or_default()
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn name_pools<'a>(names: impl Iterator<Item = &'a PoolName>) -> String {
+    let names: Vec<&str> = names.map(PoolName::as_str).collect();
+    let shown: Vec<&str> = names.iter().take(NAMED).copied().collect();
+    let more = match names.len() - shown.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    let word = if names.len() == 1 { "pool" } else { "pools" };
+    format!("{word} {}{more}", shown.join(", "))
+}

@@ -1,0 +1,141 @@
+//! Services that claims name and that the watch does not show.
+//!
+//! Absence from a watch proves nothing: the Service may have changed its type, or the list may be
+//! older than the claim. So it is read from the API server itself before anything is taken from
+//! it; and if it still carries our marks, they are removed before the address goes on.
+
+use std::net::IpAddr;
+
+use crate::allocator::Allocator;
+use crate::allocator::agenda::Task;
+use crate::allocator::call::{Call, CallId, ServicePatch};
+use crate::allocator::retry::Retry;
+use crate::request::{Eligibility, Service};
+use crate::service::ServiceKey;
+use crate::time::Now;
+
+/// What is known about such a Service.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    /// What a read found.
+    pub(super) verdict: Verdict,
+    /// The call under way.
+    pub(super) call: Option<CallId>,
+    /// Pauses after calls that did not work.
+    pub(super) retry: Retry,
+}
+
+/// What a read found.
+#[derive(Debug, Default)]
+pub(super) enum Verdict {
+    /// Nothing yet.
+    #[default]
+    Unread,
+    /// It is not there.
+    Gone,
+    /// It is there, not ours to serve, and carries nothing of ours.
+    Clean,
+    /// It is there, not ours to serve, and still carries our marks.
+    Marked(Box<Service>),
+    /// It is there and ours to serve: the watch is late.
+    Present,
+}
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// Whether a claim may stop naming a Service.
+    pub(super) fn may_begin_release(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
+        match self.services.get(key) {
+            Some(entry) if entry.service.request.eligibility == Eligibility::ForeignClass => true,
+            Some(entry) => entry.has_let_go(address),
+            None => match self.verdict(key) {
+                Verdict::Gone | Verdict::Clean | Verdict::Marked(_) => true,
+                Verdict::Unread | Verdict::Present => false,
+            },
+        }
+    }
+
+    /// Whether nothing on a Service speaks of an address any more.
+    pub(super) fn may_end_release(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
+        match self.services.get(key) {
+            Some(entry) => match entry.service.request.eligibility {
+                Eligibility::ForeignClass => true,
+                Eligibility::Eligible => entry.has_let_go(address),
+                Eligibility::NotLoadBalancer | Eligibility::Deleting => {
+                    entry.has_let_go(address) && !entry.service.carries_marks()
+                }
+            },
+            None => match self.verdict(key) {
+                Verdict::Gone | Verdict::Clean => true,
+                Verdict::Unread | Verdict::Marked(_) | Verdict::Present => false,
+            },
+        }
+    }
+
+    /// The next call about a Service that the watch does not show.
+    pub(super) fn converge_departed(&mut self, key: &ServiceKey, now: Now) -> Option<Call> {
+        let departed = self.departed.get(key)?;
+        if departed.call.is_some() {
+            return None;
+        }
+        if let Some(time) = departed.retry.wait(now.time) {
+            self.agenda.set_alarm(Task::Departed(key.clone()), time);
+            return None;
+        }
+        match &departed.verdict {
+            Verdict::Unread | Verdict::Present => Some(Call::ReadService(key.clone())),
+            Verdict::Marked(service) => Some(Call::PatchService(ServicePatch {
+                key: key.clone(),
+                uid: service.uid.clone(),
+                resource_version: service.resource_version.clone(),
+                ingress: None,
+                condition: None,
+                allocated_from: None,
+            })),
+            Verdict::Gone | Verdict::Clean => None,
+        }
+    }
+
+    /// A read, or a removal of our marks, found this.
+    pub(super) fn judge_departed(&mut self, key: &ServiceKey, found: Option<Service>, now: Now) {
+        let Some(departed) = self.departed.get_mut(key) else {
+            return;
+        };
+        departed.retry.succeed();
+        departed.verdict = match found {
+            None => Verdict::Gone,
+            Some(service) => match service.request.eligibility {
+                Eligibility::Eligible | Eligibility::Deleting => {
+                    departed.retry.lose(now.time);
+                    Verdict::Present
+                }
+                Eligibility::ForeignClass => Verdict::Clean,
+                Eligibility::NotLoadBalancer if service.carries_marks() => Verdict::Marked(Box::new(service)),
+                Eligibility::NotLoadBalancer => Verdict::Clean,
+            },
+        };
+        self.agenda.push(Task::Departed(key.clone()));
+        for address in self.ledger.addresses_of(key) {
+            self.agenda.push(Task::Claim(address));
+        }
+    }
+
+    /// Forgets a Service that no claim waits for any more.
+    pub(super) fn prune_departed(&mut self, key: &ServiceKey) {
+        let waits = |address: &IpAddr| {
+            let slot = self.ledger.slot(*address);
+            slot.is_some_and(|slot| slot.names(key) || slot.is_releasing())
+        };
+        if self.departed.contains_key(key) && !self.ledger.addresses_of(key).iter().any(waits) {
+            self.departed.remove(key);
+        }
+    }
+
+    fn verdict(&mut self, key: &ServiceKey) -> &Verdict {
+        if !self.departed.contains_key(key) {
+            self.agenda.push(Task::Departed(key.clone()));
+        }
+        &self.departed.entry(key.clone()).or_default().verdict
+    }
+}

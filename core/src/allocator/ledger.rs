@@ -1,0 +1,344 @@
+//! The one record of every address in use: slots, what is free in each pool, and the counts.
+//!
+//! A slot changes only through [`Ledger::update`], which keeps everything that is derived from
+//! the slots in step with them: who has to do with which address, what is free, what counts
+//! where. Nothing is looked for by walking through all slots but when the pools change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::address::Family;
+use crate::address_set::AddressSet;
+use crate::allocator::slot::{Bucket, Slot};
+use crate::claim::Claim;
+use crate::object::Uid;
+use crate::pool::layout::{Layout, Share};
+use crate::pool::{Capacity, PoolName};
+use crate::range::AddressRange;
+use crate::service::ServiceKey;
+
+/// Every address in use.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    layout: Layout,
+    slots: BTreeMap<IpAddr, Slot>,
+    by_service: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+    inventories: BTreeMap<PoolName, Inventory>,
+    /// Claims that were deleted: a late report about one of them is no news. An entry goes when
+    /// the watch shows the deletion or a successor.
+    graves: BTreeMap<IpAddr, Uid>,
+    changed: Changes,
+}
+
+/// What has changed since it was last asked for.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Pools whose counts may have changed.
+    pub(super) pools: BTreeSet<PoolName>,
+    /// Addresses whose slots were touched.
+    pub(super) addresses: BTreeSet<IpAddr>,
+}
+
+/// What is free and what is in use of one pool.
+#[derive(Debug, Default)]
+struct Inventory {
+    free: AddressSet,
+    v4: Counts,
+    v6: Counts,
+}
+
+/// Addresses in use of one pool and family.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// All that the pool covers.
+    covered: u128,
+    /// Those of them that are in use.
+    used: u128,
+    assigned: u128,
+    quarantined: u128,
+}
+
+/// What a slot means to others; `None` for a free address.
+#[derive(Debug, PartialEq, Eq)]
+struct Bearing {
+    mentions: BTreeSet<ServiceKey>,
+    holders: BTreeSet<ServiceKey>,
+    is_vacant: bool,
+    charge: Option<Charge>,
+}
+
+/// Where one slot counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Charge {
+    pool: PoolName,
+    bucket: Bucket,
+    is_covered: bool,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Which address belongs to which pool.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Divides the addresses anew. The only operation that walks through all slots.
+    pub(super) fn set_layout(&mut self, layout: Layout) {
+        self.inventories = layout
+            .shares()
+            .map(|(name, share)| {
+                let counts = |family| Counts {
+                    covered: share.count(family),
+                    ..Counts::default()
+                };
+                let inventory = Inventory {
+                    free: share.free_set(),
+                    v4: counts(Family::V4),
+                    v6: counts(Family::V6),
+                };
+                (name.clone(), inventory)
+            })
+            .collect();
+        self.layout = layout;
+        let slots = std::mem::take(&mut self.slots);
+        for (address, slot) in &slots {
+            self.take_from_free(*address);
+            let charge = self.charge_of(*address, slot);
+            self.charge(*address, charge, true);
+        }
+        self.slots = slots;
+    }
+
+    /// One address in use.
+    pub(super) fn slot(&self, address: IpAddr) -> Option<&Slot> {
+        self.slots.get(&address)
+    }
+
+    /// Every address in use.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (&IpAddr, &Slot)> {
+        self.slots.iter()
+    }
+
+    /// The addresses that a Service has to do with.
+    pub(super) fn addresses_of(&self, key: &ServiceKey) -> Vec<IpAddr> {
+        self.by_service.get(key).into_iter().flatten().copied().collect()
+    }
+
+    /// Changes a slot, which is made if need be and dropped if nothing is left in it.
+    ///
+    /// Only what others can tell counts as changed: to note that a call is under way wakes nobody.
+    pub(super) fn update<T>(&mut self, address: IpAddr, change: impl FnOnce(&mut Slot) -> T) -> T {
+        let before = self.bearing(address);
+        let mut slot = self.slots.remove(&address).unwrap_or_default();
+        let answer = change(&mut slot);
+        if !slot.is_free() {
+            self.slots.insert(address, slot);
+        }
+        let after = self.bearing(address);
+        if before != after {
+            self.follow(address, before, after);
+        }
+        answer
+    }
+
+    /// The pool that an address counts to: the one that covers it, else the one on record if one
+    /// of its invalid entries may have meant it.
+    pub(super) fn pool_of(&self, address: IpAddr) -> Option<&PoolName> {
+        self.layout
+            .pool_of(address)
+            .or_else(|| self.kept_by_record(address, self.slots.get(&address)?))
+    }
+
+    /// The lowest free address of a pool, in the order of its entries.
+    pub(super) fn first_free(&mut self, pool: &PoolName, family: Family) -> Option<IpAddr> {
+        let share = self.layout.share(pool)?;
+        let inventory = self.inventories.get_mut(pool)?;
+        share.first_free(family, &mut inventory.free)
+    }
+
+    /// How many addresses of each family a pool could lend now.
+    pub(super) fn available(&self, pool: &PoolName) -> (u128, u128) {
+        let is_frozen = self.layout.share(pool).is_none_or(Share::is_frozen);
+        match self.inventories.get(pool) {
+            Some(inventory) if !is_frozen => (inventory.v4.unused(), inventory.v6.unused()),
+            Some(_) | None => (0, 0),
+        }
+    }
+
+    /// The counts of a pool, IPv4 and IPv6.
+    pub(super) fn capacity(&self, pool: &PoolName) -> (Capacity, Capacity) {
+        let (v4, v6) = self.available(pool);
+        match self.inventories.get(pool) {
+            Some(inventory) => (inventory.v4.capacity(v4), inventory.v6.capacity(v6)),
+            None => Default::default(),
+        }
+    }
+
+    /// What has changed since the last time.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Remembers that a claim was deleted.
+    pub(super) fn bury(&mut self, address: IpAddr, uid: Uid) {
+        self.graves.insert(address, uid);
+    }
+
+    /// Whether a claim was deleted before; the watch's report of anything else ends the memory.
+    pub(super) fn is_buried(&mut self, address: IpAddr, uid: &Uid) -> bool {
+        let is_buried = self.graves.get(&address) == Some(uid);
+        if !is_buried {
+            self.graves.remove(&address);
+        }
+        is_buried
+    }
+
+    /// The watch has shown a deletion.
+    pub(super) fn forget_grave(&mut self, address: IpAddr) {
+        self.graves.remove(&address);
+    }
+
+    fn kept_by_record<'a>(&self, address: IpAddr, slot: &'a Slot) -> Option<&'a PoolName> {
+        let pool = slot.recorded_pool()?;
+        let share = self.layout.share(pool)?;
+        share.may_have_meant(address).then_some(pool)
+    }
+
+    fn charge_of(&self, address: IpAddr, slot: &Slot) -> Option<Charge> {
+        let bucket = slot.bucket();
+        let charge = |pool: &PoolName, is_covered| Charge {
+            pool: pool.clone(),
+            bucket,
+            is_covered,
+        };
+        if let Some(pool) = self.layout.pool_of(address) {
+            return Some(charge(pool, true));
+        }
+        match bucket {
+            Bucket::Assigned => Some(charge(self.kept_by_record(address, slot)?, false)),
+            Bucket::Quarantined => None,
+        }
+    }
+
+    fn bearing(&self, address: IpAddr) -> Option<Bearing> {
+        let slot = self.slots.get(&address)?;
+        Some(Bearing {
+            mentions: slot.mentions(),
+            holders: slot.holders.clone(),
+            is_vacant: slot.live.as_ref().is_none_or(Claim::is_vacant),
+            charge: self.charge_of(address, slot),
+        })
+    }
+
+    /// Brings all that is derived from a slot in step with it.
+    fn follow(&mut self, address: IpAddr, before: Option<Bearing>, after: Option<Bearing>) {
+        match (before.is_some(), after.is_some()) {
+            (false, true) => self.take_from_free(address),
+            (true, false) => self.give_to_free(address),
+            (true, true) | (false, false) => {}
+        }
+        let split = |bearing: Option<Bearing>| {
+            bearing.map_or_else(Default::default, |bearing| (bearing.mentions, bearing.charge))
+        };
+        let ((mentions_before, charge_before), (mentions_after, charge_after)) =
+            (split(before), split(after));
+        self.reindex(address, &mentions_before, &mentions_after);
+        if charge_before != charge_after {
+            self.charge(address, charge_before, false);
+            self.charge(address, charge_after, true);
+        }
+        self.changed.addresses.insert(address);
+    }
+
+    fn charge(&mut self, address: IpAddr, charge: Option<Charge>, is_on: bool) {
+        let Some(charge) = charge else {
+            return;
+        };
+        if let Some(inventory) = self.inventories.get_mut(&charge.pool) {
+            inventory.counts_mut(Family::of(address)).charge(&charge, is_on);
+        }
+        self.changed.pools.insert(charge.pool);
+    }
+
+    fn reindex(&mut self, address: IpAddr, before: &BTreeSet<ServiceKey>, after: &BTreeSet<ServiceKey>) {
+        for key in before.difference(after) {
+            if let Some(addresses) = self.by_service.get_mut(key) {
+                addresses.remove(&address);
+                if addresses.is_empty() {
+                    self.by_service.remove(key);
+                }
+            }
+        }
+        for key in after.difference(before) {
+            self.by_service.entry(key.clone()).or_default().insert(address);
+        }
+    }
+
+    fn take_from_free(&mut self, address: IpAddr) {
+        if let Some(pool) = self.layout.pool_of(address)
+            && let Some(inventory) = self.inventories.get_mut(pool)
+        {
+            inventory.free.remove(AddressRange::single(address));
+        }
+    }
+
+    fn give_to_free(&mut self, address: IpAddr) {
+        if let Some(pool) = self.layout.pool_of(address)
+            && self.layout.share(pool).is_some_and(|share| share.lends(address))
+            && let Some(inventory) = self.inventories.get_mut(pool)
+        {
+            inventory.free.insert(AddressRange::single(address));
+            self.changed.pools.insert(pool.clone());
+        }
+    }
+}
+
+// === impl Inventory ===
+
+impl Inventory {
+    fn counts_mut(&mut self, family: Family) -> &mut Counts {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn unused(self) -> u128 {
+        self.covered.saturating_sub(self.used)
+    }
+
+    fn charge(&mut self, charge: &Charge, is_on: bool) {
+        let step = |count: &mut u128| {
+            *count = if is_on {
+                count.saturating_add(1)
+            } else {
+                count.saturating_sub(1)
+            };
+        };
+        match charge.bucket {
+            Bucket::Assigned => step(&mut self.assigned),
+            Bucket::Quarantined => step(&mut self.quarantined),
+        }
+        if charge.is_covered {
+            step(&mut self.used);
+        }
+    }
+
+    fn capacity(self, available: u128) -> Capacity {
+        let cap = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
+        let total = available
+            .saturating_add(self.assigned)
+            .saturating_add(self.quarantined);
+        Capacity {
+            total: cap(total),
+            assigned: cap(self.assigned),
+            quarantined: cap(self.quarantined),
+            available: cap(available),
+        }
+    }
+}

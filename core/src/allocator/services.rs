@@ -1,0 +1,173 @@
+//! Services as the allocator knows them: taking them in, and putting decisions into the ledger.
+
+use std::net::IpAddr;
+
+use crate::allocator::Allocator;
+use crate::allocator::agenda::{Standing, Task};
+use crate::allocator::call::CallId;
+use crate::allocator::contest::Contest;
+use crate::allocator::decide::{Decision, decide};
+use crate::allocator::retry::Retry;
+use crate::allocator::slot::Slot;
+use crate::request::Service;
+use crate::service::ServiceKey;
+use crate::time::Now;
+
+/// One Service, what was decided about it, and the writing of its status.
+#[derive(Debug)]
+pub(super) struct ServiceEntry {
+    /// The Service as it is stored.
+    pub(super) service: Service,
+    /// What it should have.
+    pub(super) decision: Decision,
+    /// The call under way.
+    pub(super) call: Option<CallId>,
+    /// A write went astray and may land yet: the next one must be seen to land, so that it voids
+    /// the lost one, even if nothing seems to differ.
+    pub(super) must_write: bool,
+    /// A write met another version: wait until the watch shows it.
+    pub(super) awaits_newer: bool,
+    /// Pauses after calls that did not work.
+    pub(super) retry: Retry,
+    /// Whether somebody else keeps writing its status.
+    pub(super) contest: Contest,
+}
+
+// === impl ServiceEntry ===
+
+impl ServiceEntry {
+    fn new(service: Service) -> Self {
+        Self {
+            service,
+            decision: Decision::default(),
+            call: None,
+            must_write: false,
+            awaits_newer: false,
+            retry: Retry::default(),
+            contest: Contest::default(),
+        }
+    }
+
+    /// Whether its status shows an address.
+    pub(super) fn shows(&self, address: IpAddr) -> bool {
+        self.service
+            .status
+            .ingress
+            .iter()
+            .any(|entry| entry.address == Some(address))
+    }
+
+    /// Whether nothing that it shows, or may yet come to show, is an address.
+    pub(super) fn has_let_go(&self, address: IpAddr) -> bool {
+        self.call.is_none()
+            && !self.must_write
+            && !self.shows(address)
+            && !self.decision.addresses.contains_key(&address)
+    }
+}
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// Takes in a version of a Service.
+    pub(super) fn apply_service(&mut self, service: Service, now: Now) {
+        let key = service.key.clone();
+        self.departed.remove(&key);
+        let Some(entry) = self.services.get_mut(&key) else {
+            self.services.insert(key.clone(), ServiceEntry::new(service));
+            self.want_decision(&key);
+            return;
+        };
+        if entry.service.uid != service.uid {
+            let call = entry.call;
+            *entry = ServiceEntry {
+                call,
+                ..ServiceEntry::new(service)
+            };
+            self.want_decision(&key);
+            return;
+        }
+        let (old, new) = (&entry.service.resource_version, &service.resource_version);
+        if new == old || new.is_older_than(old) {
+            return;
+        }
+        // Whatever was lost was based on the old version: it cannot land any more.
+        entry.must_write = false;
+        if entry.awaits_newer {
+            entry.awaits_newer = false;
+            entry.retry.forgive();
+            self.agenda.push(Task::Service(key.clone()));
+        }
+        let has_changed = entry.service.request != service.request || entry.service.status != service.status;
+        if entry.service.status != service.status {
+            let wanted = entry.decision.addresses.keys().copied().collect::<Vec<_>>();
+            entry.contest.see(&wanted, &service.status, now.time);
+        }
+        entry.service = service;
+        if has_changed {
+            self.want_decision(&key);
+        }
+    }
+
+    /// A Service is gone from the watch.
+    pub(super) fn delete_service(&mut self, key: &ServiceKey) {
+        if self.services.remove(key).is_none() {
+            return;
+        }
+        self.agenda.forget_decision(key);
+        self.waiting.remove(key);
+        for address in self.ledger.addresses_of(key) {
+            self.ledger.update(address, |slot| slot.drop_holder(key));
+            self.agenda.push(Task::Claim(address));
+        }
+    }
+
+    /// Asks for a decision about a Service, if it is known.
+    pub(super) fn want_decision(&mut self, key: &ServiceKey) {
+        let Some(entry) = self.services.get(key) else {
+            return;
+        };
+        let named = |address: &IpAddr| self.ledger.slot(*address).is_some_and(|slot| slot.names(key));
+        let standing = if self.ledger.addresses_of(key).iter().any(named) {
+            Standing::Holding
+        } else if entry
+            .service
+            .status
+            .ingress
+            .iter()
+            .any(|entry| entry.address.is_some())
+        {
+            Standing::Showing
+        } else {
+            Standing::Pending
+        };
+        self.agenda.decide(key, standing, entry.service.created);
+    }
+
+    /// Decides about a Service and puts the decision into the ledger.
+    pub(super) fn decide_service(&mut self, key: &ServiceKey) {
+        let Some(entry) = self.services.get_mut(key) else {
+            return;
+        };
+        let mut decision = decide(&mut self.ledger, &self.pools, &entry.service);
+        let needs = std::mem::take(&mut decision.needs);
+        self.waiting.insert(key, entry.service.created, needs);
+        for address in self.ledger.addresses_of(key) {
+            let is_holder = |slot: &Slot| slot.holders.contains(key);
+            if !decision.addresses.contains_key(&address) && self.ledger.slot(address).is_some_and(is_holder)
+            {
+                self.ledger.update(address, |slot| slot.drop_holder(key));
+            }
+            self.agenda.push(Task::Claim(address));
+        }
+        for (address, pool) in &decision.addresses {
+            let is_done = |slot: &Slot| slot.holders.contains(key) && slot.lent_from.as_ref() == Some(pool);
+            if !self.ledger.slot(*address).is_some_and(is_done) {
+                self.ledger.update(*address, |slot| slot.add_holder(key, pool));
+            }
+            self.agenda.push(Task::Claim(*address));
+        }
+        entry.decision = decision;
+        self.agenda.push(Task::Service(key.clone()));
+    }
+}

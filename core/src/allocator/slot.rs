@@ -1,0 +1,126 @@
+//! One address in use: who is to hold it, and its claim as it is stored.
+
+use std::collections::BTreeSet;
+
+use crate::allocator::call::CallId;
+use crate::allocator::retry::Retry;
+use crate::claim::{Claim, ClaimState};
+use crate::pool::PoolName;
+use crate::service::ServiceKey;
+use crate::time::Time;
+
+/// What is known about an address that is not free.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Who is to hold it: the ledger's word. Empty = it is on its way to be free.
+    pub(super) holders: BTreeSet<ServiceKey>,
+    /// The pool that it was lent from, as decided last.
+    pub(super) lent_from: Option<PoolName>,
+    /// The claim, as the API server last said.
+    pub(super) live: Option<Claim>,
+    /// The claim once named the holders: what differs since then is somebody else's edit.
+    pub(super) is_confirmed: bool,
+    /// A write went astray: read before anything else is decided.
+    pub(super) must_read: bool,
+    /// The call under way.
+    pub(super) call: Option<CallId>,
+    /// Until when the owner's withdrawal is waited for.
+    pub(super) withdraw_by: Option<Time>,
+    /// Pauses after calls that did not work.
+    pub(super) retry: Retry,
+}
+
+/// Where an address counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bucket {
+    /// A Service holds it, or still shows it.
+    Assigned,
+    /// On its way to be free.
+    Quarantined,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Where the address counts.
+    pub(super) fn bucket(&self) -> Bucket {
+        let is_named = self.live.as_ref().is_some_and(|claim| !claim.is_vacant());
+        if !self.holders.is_empty() || is_named {
+            Bucket::Assigned
+        } else {
+            Bucket::Quarantined
+        }
+    }
+
+    /// The pool on record: as decided, else as the claim says.
+    pub(super) fn recorded_pool(&self) -> Option<&PoolName> {
+        let claimed = self.live.as_ref().and_then(|claim| claim.spec.pool.as_ref());
+        self.lent_from.as_ref().or(claimed)
+    }
+
+    /// Every Service that has to do with the address.
+    pub(super) fn mentions(&self) -> BTreeSet<ServiceKey> {
+        let mut keys = self.holders.clone();
+        if let Some(claim) = &self.live {
+            keys.extend(claim.spec.holders.iter().map(|holder| holder.service.clone()));
+            keys.extend(claim.spec.last_holder.clone());
+        }
+        keys
+    }
+
+    /// Whether the claim names a Service.
+    pub(super) fn names(&self, key: &ServiceKey) -> bool {
+        self.live.as_ref().is_some_and(|claim| claim.names(key))
+    }
+
+    /// Whether the address rests, and for this Service: it alone may have it back.
+    pub(super) fn rests_for(&self, key: &ServiceKey) -> bool {
+        self.holders.is_empty()
+            && self
+                .live
+                .as_ref()
+                .is_some_and(|claim| claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(key))
+    }
+
+    /// Whether a Service may be among the holders. Sharing would widen this.
+    pub(super) fn admits(&self, key: &ServiceKey) -> bool {
+        self.holders.iter().all(|holder| holder == key)
+    }
+
+    /// Makes a Service a holder, by the ledger.
+    pub(super) fn add_holder(&mut self, key: &ServiceKey, pool: &PoolName) {
+        if self.holders.insert(key.clone()) {
+            self.is_confirmed = false;
+        }
+        self.lent_from = Some(pool.clone());
+        self.confirm();
+    }
+
+    /// Takes a Service from the holders, by the ledger.
+    pub(super) fn drop_holder(&mut self, key: &ServiceKey) {
+        self.holders.remove(key);
+        if self.holders.is_empty() {
+            self.lent_from = None;
+            self.is_confirmed = false;
+        }
+    }
+
+    /// Notes that the claim says what the ledger says, if it does.
+    pub(super) fn confirm(&mut self) {
+        if !self.holders.is_empty() && self.holders.iter().all(|key| self.names(key)) {
+            self.is_confirmed = true;
+        }
+    }
+
+    /// Whether the last holder is on its way out: nobody is named, and the rest has not begun.
+    pub(super) fn is_releasing(&self) -> bool {
+        self.live
+            .as_ref()
+            .is_some_and(|claim| claim.is_vacant() && claim.spec.state != Some(ClaimState::Quarantined))
+    }
+
+    /// Whether nothing keeps the address from being free.
+    pub(super) fn is_free(&self) -> bool {
+        self.holders.is_empty() && self.live.is_none() && !self.must_read && self.call.is_none()
+    }
+}

@@ -1,0 +1,230 @@
+//! What a Service's status should say, and the patch that makes it so.
+
+use std::net::IpAddr;
+
+use crate::allocator::Allocator;
+use crate::allocator::agenda::Task;
+use crate::allocator::call::{Call, ServicePatch};
+use crate::allocator::event::{Notice, Regarding};
+use crate::allocator::pool_status::keep_since;
+use crate::allocator::services::ServiceEntry;
+use crate::claim::ClaimState;
+use crate::condition::Condition;
+use crate::pool::PoolName;
+use crate::reason::Refused;
+use crate::request::{Eligibility, Ingress, Service, ServiceStatus};
+use crate::service::ServiceKey;
+use crate::time::{Now, Timestamp};
+
+/// The reason of a condition that is True.
+const ASSIGNED: &str = "Assigned";
+
+/// What a Service's status should say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WantedStatus {
+    /// The addresses; `None` = as it is.
+    ingress: Option<Vec<IpAddr>>,
+    condition: Option<Condition>,
+    allocated_from: Option<PoolName>,
+}
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// The next call for a Service, if its status is not what it should be.
+    pub(super) fn converge_service(&mut self, key: &ServiceKey, now: Now) -> Option<Call> {
+        let entry = self.services.get_mut(key)?;
+        entry.contest.calm_down(now.time);
+        if let Some(time) = entry.contest.calm_at() {
+            self.agenda.set_alarm(Task::Service(key.clone()), time);
+        }
+        let entry = self.services.get(key)?;
+        if entry.call.is_some() || !self.is_confirmed(entry) {
+            return None;
+        }
+        let wanted = self
+            .wanted_status(entry)
+            .or_else(|| {
+                let is_lost =
+                    entry.must_write && entry.service.request.eligibility != Eligibility::ForeignClass;
+                is_lost.then(WantedStatus::as_it_is)
+            })
+            .filter(|wanted| entry.must_write || !wanted.is_shown_by(&entry.service.status));
+        let Some(wanted) = wanted else {
+            // What it no longer has can go now.
+            for address in self.ledger.addresses_of(key) {
+                if !entry.decision.addresses.contains_key(&address) {
+                    self.agenda.push(Task::Claim(address));
+                }
+            }
+            return None;
+        };
+        if let Some(time) = entry.retry.wait(now.time).max(entry.contest.wait(now.time)) {
+            self.agenda.set_alarm(Task::Service(key.clone()), time);
+            return None;
+        }
+        Some(Call::PatchService(wanted.into_patch(entry, now.wall)))
+    }
+
+    /// Whether every address that a Service should have is its own by the API server's word.
+    fn is_confirmed(&self, entry: &ServiceEntry) -> bool {
+        entry.decision.addresses.keys().all(|address| {
+            let claim = self.ledger.slot(*address).and_then(|slot| slot.live.as_ref());
+            claim.is_some_and(|claim| {
+                claim.spec.state == Some(ClaimState::Held)
+                    && claim
+                        .spec
+                        .holders
+                        .iter()
+                        .any(|holder| holder.service == entry.service.key && holder.uid == entry.service.uid)
+            })
+        })
+    }
+
+    /// What a Service's status should say; `None` = nothing of ours.
+    fn wanted_status(&self, entry: &ServiceEntry) -> Option<WantedStatus> {
+        let service = &entry.service;
+        let is_ours = self.explains(service);
+        let nothing = |ingress| WantedStatus {
+            ingress,
+            ..WantedStatus::as_it_is()
+        };
+        match service.request.eligibility {
+            Eligibility::ForeignClass => return None,
+            // The API server has emptied the ingress, and refuses writes to it.
+            Eligibility::NotLoadBalancer => return service.carries_marks().then(|| nothing(None)),
+            Eligibility::Deleting => {
+                return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
+            }
+            Eligibility::Eligible => {}
+        }
+        let decision = &entry.decision;
+        if decision.addresses.is_empty() {
+            let Some(refusal) = &decision.refusal else {
+                // Headless: nothing, and nothing to complain about.
+                return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
+            };
+            if self.pools.is_empty() && !is_ours && !service.carries_marks() {
+                return None;
+            }
+            // What is not ours to explain stays until there is an address to grant.
+            let leave_alone = !is_ours && !service.status.ingress.is_empty();
+            return Some(WantedStatus {
+                ingress: (!leave_alone).then(Vec::new),
+                condition: Some(mk_condition(false, refusal.reason.as_str(), &refusal.message)),
+                allocated_from: None,
+            });
+        }
+        let condition = match (&decision.refusal, entry.contest.rival()) {
+            (Some(refusal), _) => mk_condition(false, refusal.reason.as_str(), &refusal.message),
+            (None, Some(rival)) => mk_condition(
+                false,
+                Refused::StatusContested.as_str(),
+                &format!(
+                    "{rival} keeps changing status.loadBalancer back: let one of the two load balancers ignore this Service"
+                ),
+            ),
+            (None, None) => mk_condition(true, ASSIGNED, &describe(&decision.addresses)),
+        };
+        Some(WantedStatus {
+            ingress: Some(decision.addresses.keys().copied().collect()),
+            condition: Some(condition),
+            allocated_from: decision.addresses.values().next().cloned(),
+        })
+    }
+
+    /// Whether what a Service shows comes from us: then it is ours to take away.
+    fn explains(&self, service: &Service) -> bool {
+        let was_assigned = service
+            .status
+            .condition
+            .as_ref()
+            .is_some_and(|condition| condition.status);
+        let is_known = |address: IpAddr| {
+            self.ledger.layout().pool_of(address).is_some()
+                || self.ledger.slot(address).is_some_and(|slot| slot.live.is_some())
+        };
+        let mut shown = service.status.ingress.iter().filter_map(|entry| entry.address);
+        was_assigned || shown.any(is_known)
+    }
+
+    /// Tells people about a condition that has changed.
+    pub(super) fn notice_service(&mut self, before: &ServiceStatus, service: &Service) {
+        let Some(after) = &service.status.condition else {
+            return;
+        };
+        if before
+            .condition
+            .as_ref()
+            .is_some_and(|before| before.says_same(after))
+        {
+            return;
+        }
+        self.notices.push_back(Notice {
+            regarding: Regarding::Service {
+                key: service.key.clone(),
+                uid: service.uid.clone(),
+            },
+            is_warning: !after.status,
+            reason: after.reason.clone(),
+            message: after.message.clone(),
+        });
+    }
+}
+
+// === impl WantedStatus ===
+
+impl WantedStatus {
+    /// Nothing of ours, and the addresses as they are.
+    const fn as_it_is() -> Self {
+        Self {
+            ingress: None,
+            condition: None,
+            allocated_from: None,
+        }
+    }
+
+    fn is_shown_by(&self, status: &ServiceStatus) -> bool {
+        let ingress = self.ingress.as_ref().is_none_or(|wanted| {
+            let wanted = wanted.iter().copied().map(Ingress::vip);
+            wanted.eq(status.ingress.iter().cloned())
+        });
+        let condition = match (&self.condition, &status.condition) {
+            (Some(wanted), Some(shown)) => wanted.says_same(shown),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        ingress && condition && self.allocated_from == status.allocated_from
+    }
+
+    fn into_patch(self, entry: &ServiceEntry, now: Timestamp) -> ServicePatch {
+        let service = &entry.service;
+        // A write that must land has to change something: the API server drops one that does not.
+        let before = service.status.condition.as_ref().filter(|_| !entry.must_write);
+        ServicePatch {
+            key: service.key.clone(),
+            uid: service.uid.clone(),
+            resource_version: service.resource_version.clone(),
+            ingress: self.ingress,
+            condition: self.condition.map(|condition| keep_since(condition, before, now)),
+            allocated_from: self.allocated_from,
+        }
+    }
+}
+
+fn mk_condition(status: bool, reason: &str, message: &str) -> Condition {
+    Condition {
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        since: Timestamp::default(),
+    }
+}
+
+fn describe(addresses: &std::collections::BTreeMap<IpAddr, PoolName>) -> String {
+    let parts: Vec<String> = addresses
+        .iter()
+        .map(|(address, pool)| format!("{address} from pool {pool}"))
+        .collect();
+    parts.join(", ")
+}

@@ -1,0 +1,125 @@
+//! Services that wait for an address, and what each of them waits for.
+//!
+//! Those that wait for the same thing stand in one queue by age, so that a freed address wakes as
+//! many of them as it can serve, and nobody else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::address::Family;
+use crate::pool::PoolName;
+use crate::service::ServiceKey;
+use crate::time::Timestamp;
+
+/// What a Service waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// A certain address.
+    Address(IpAddr),
+    /// Addresses of a pool.
+    Pool(PoolName, FamilyNeed),
+}
+
+/// Which families a Service wants from a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FamilyNeed {
+    /// This one.
+    One(Family),
+    /// Both or nothing.
+    Both,
+    /// Both if possible; else the one given, else the other.
+    Prefer(Family),
+}
+
+/// The queues.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    by_need: BTreeMap<Need, BTreeSet<(Timestamp, ServiceKey)>>,
+    by_service: BTreeMap<ServiceKey, (Timestamp, Vec<Need>)>,
+}
+
+// === impl FamilyNeed ===
+
+impl FamilyNeed {
+    /// Every kind of queue that a pool can have.
+    pub(super) const ALL: [Self; 5] = [
+        Self::One(Family::V4),
+        Self::One(Family::V6),
+        Self::Both,
+        Self::Prefer(Family::V4),
+        Self::Prefer(Family::V6),
+    ];
+
+    /// The families that are taken when everything is there.
+    pub(super) const fn families(self) -> &'static [Family] {
+        match self {
+            Self::One(Family::V4) => &[Family::V4],
+            Self::One(Family::V6) => &[Family::V6],
+            Self::Both | Self::Prefer(_) => &Family::ALL,
+        }
+    }
+
+    /// Whether holding these families is enough.
+    pub(super) fn is_met_by(self, held: &BTreeSet<Family>) -> bool {
+        match self {
+            Self::One(family) => held.contains(&family),
+            Self::Both => held.len() == Family::ALL.len(),
+            Self::Prefer(_) => !held.is_empty(),
+        }
+    }
+
+    /// How many Services of this need so many free addresses can serve.
+    pub(super) fn servable(self, v4: u128, v6: u128) -> u128 {
+        match self {
+            Self::One(Family::V4) => v4,
+            Self::One(Family::V6) => v6,
+            Self::Both => v4.min(v6),
+            Self::Prefer(_) => v4.saturating_add(v6),
+        }
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Puts a Service into the queues of its needs.
+    pub(super) fn insert(&mut self, key: &ServiceKey, since: Timestamp, needs: Vec<Need>) {
+        self.remove(key);
+        if needs.is_empty() {
+            return;
+        }
+        for need in &needs {
+            let queue = self.by_need.entry(need.clone()).or_default();
+            queue.insert((since, key.clone()));
+        }
+        self.by_service.insert(key.clone(), (since, needs));
+    }
+
+    /// Takes a Service out of every queue.
+    pub(super) fn remove(&mut self, key: &ServiceKey) {
+        let Some((since, needs)) = self.by_service.remove(key) else {
+            return;
+        };
+        let place = (since, key.clone());
+        for need in needs {
+            if let Some(queue) = self.by_need.get_mut(&need) {
+                queue.remove(&place);
+                if queue.is_empty() {
+                    self.by_need.remove(&need);
+                }
+            }
+        }
+    }
+
+    /// Those that wait longest for something, as many as `count`.
+    pub(super) fn first(&self, need: &Need, count: u128) -> Vec<ServiceKey> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let queue = self.by_need.get(need).into_iter().flatten();
+        queue.take(count).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// How many Services wait.
+    pub(super) fn len(&self) -> usize {
+        self.by_service.len()
+    }
+}

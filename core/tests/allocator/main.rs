@@ -1,0 +1,19 @@
+//! The allocator against an API server in memory: the rules, crashes, and random histories.
+//!
+//! `api` is that server: it creates, updates and deletes under the rules of the real one.
+//! `world` drives replicas of the controller against it, as exactly or as badly as a test wants.
+//! `oracle` says what must hold after every step and what must hold at rest.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod api;
+mod examples;
+mod objects;
+mod oracle;
+mod world;

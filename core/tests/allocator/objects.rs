@@ -1,0 +1,86 @@
+//! Objects as people would write them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::object::{ResourceVersion, Uid};
+use ferrolb_core::pool::{Pool, PoolSpec};
+use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service, ServiceRequest, ServiceStatus};
+use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
+use ferrolb_core::time::Timestamp;
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(crate) fn key(name: &str) -> ServiceKey {
+    ServiceKey::new("default", name)
+}
+
+/// A pool that rests nothing, so that tests need no time unless they ask for it.
+pub(crate) fn mk_pool(name: &str, addresses: &[&str]) -> Pool {
+    Pool {
+        name: name.into(),
+        uid: Uid::from(""),
+        resource_version: ResourceVersion::from(""),
+        created: Timestamp(0),
+        spec: PoolSpec {
+            addresses: addresses.iter().map(|text| (*text).to_owned()).collect(),
+            exclude: Vec::new(),
+            auto_assign: true,
+            avoid_buggy_ips: false,
+            quarantine: Duration::ZERO,
+            advertisements: vec!["default".to_owned()],
+        },
+        status: None,
+    }
+}
+
+/// An IPv4 Service in the namespace `default`.
+pub(crate) fn mk_service(name: &str) -> Service {
+    Service {
+        key: key(name),
+        uid: Uid::from(""),
+        resource_version: ResourceVersion::from(""),
+        created: Timestamp(0),
+        request: ServiceRequest {
+            eligibility: Eligibility::Eligible,
+            cluster_ips: vec![ip("10.96.0.1")],
+            family_policy: FamilyPolicy::SingleStack,
+            primary_family: Some(Family::V4),
+            addresses: AddressWish::Any,
+            pool: None,
+            ports: vec![ServicePort {
+                protocol: Protocol::Tcp,
+                port: 80,
+            }],
+            traffic_policy: TrafficPolicy::Cluster,
+            sharing_key: None,
+        },
+        status: ServiceStatus::default(),
+    }
+}
+
+/// A Service with cluster IPs of both families, in the order given by the first.
+pub(crate) fn mk_dual_service(name: &str, policy: FamilyPolicy, first: Family) -> Service {
+    let mut service = mk_service(name);
+    let mut cluster_ips = vec![ip("10.96.0.1"), ip("fd00::1")];
+    if first == Family::V6 {
+        cluster_ips.reverse();
+    }
+    service.request.cluster_ips = cluster_ips;
+    service.request.primary_family = Some(first);
+    service.request.family_policy = policy;
+    service
+}
+
+pub(crate) fn asking(mut service: Service, addresses: &str) -> Service {
+    service.request.addresses = AddressWish::parse(None, Some(addresses));
+    service
+}
+
+pub(crate) fn from_pool(mut service: Service, pool: &str) -> Service {
+    service.request.pool = Some(pool.into());
+    service
+}

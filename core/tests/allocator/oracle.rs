@@ -1,0 +1,386 @@
+//! What must hold after every write, and what must hold at rest.
+//!
+//! The oracle knows the objects and the rules, not the allocator: it lists hosts one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::allocator::{Call, Outcome};
+use ferrolb_core::claim::ClaimState;
+use ferrolb_core::pool::{Pool, PoolName};
+use ferrolb_core::range::{AddressRange, is_buggy};
+use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
+use ferrolb_core::time::Timestamp;
+
+use crate::api::Api;
+
+/// What one write of ours must never do, whoever decided it on whatever view.
+pub(crate) fn check_write(before: &Api, call: &Call, outcome: &Outcome) {
+    if !matches!(outcome, Outcome::Done(_)) {
+        return;
+    }
+    match call {
+        Call::PatchService(patch) => {
+            let service = &before.services[&patch.key];
+            assert_ne!(
+                service.request.eligibility,
+                Eligibility::ForeignClass,
+                "A10: {} is of a foreign class and was written",
+                patch.key
+            );
+            for address in patch.ingress.iter().flatten() {
+                // A1: an address is shown only to whom the claim names.
+                let claim = &before.claims.get(address);
+                let claim =
+                    claim.unwrap_or_else(|| panic!("A1: {} shows {address} without a claim", patch.key));
+                assert!(
+                    claim.names(&patch.key) && claim.spec.state == Some(ClaimState::Held),
+                    "A1: {} shows {address}, which it does not hold: {claim:?}",
+                    patch.key
+                );
+            }
+        }
+        Call::UpdateClaim { spec, .. } => {
+            let claim = &before.claims[&spec.address];
+            for holder in &claim.spec.holders {
+                let is_kept = spec.holders.iter().any(|kept| kept.service == holder.service);
+                let shows = before.services.get(&holder.service).is_some_and(|service| {
+                    service
+                        .status
+                        .ingress
+                        .iter()
+                        .any(|entry| entry.address == Some(spec.address))
+                        && service.request.eligibility != Eligibility::ForeignClass
+                });
+                assert!(
+                    is_kept || !shows,
+                    "A1: {} is taken from {} while it shows it",
+                    spec.address,
+                    holder.service
+                );
+            }
+        }
+        Call::CreateClaim(_)
+        | Call::DeleteClaim { .. }
+        | Call::ReadClaim(_)
+        | Call::ReadService(_)
+        | Call::PatchPool(_) => {}
+    }
+}
+
+/// What holds between any two writes.
+pub(crate) fn check_always(api: &Api) {
+    for claim in api.claims.values() {
+        let services: Vec<_> = claim.spec.holders.iter().map(|holder| &holder.service).collect();
+        assert!(
+            services.len() <= 1,
+            "A1: {} is lent to {services:?}",
+            claim.spec.address
+        );
+    }
+}
+
+/// What holds once the controller has nothing more to do.
+pub(crate) fn check_at_rest(api: &Api, now: Timestamp) {
+    let belongs = divide(api);
+    check_claims(api, now);
+    for service in api.services.values() {
+        check_service(api, service, &belongs);
+    }
+    for pool in api.pools.values() {
+        check_capacity(api, pool, &belongs);
+    }
+}
+
+/// Nothing has leaked: every claim is held by whom it names, or rests for a stated time.
+fn check_claims(api: &Api, now: Timestamp) {
+    for claim in api.claims.values() {
+        let address = claim.spec.address;
+        match claim.spec.state {
+            Some(ClaimState::Held) => {
+                let [holder] = claim.spec.holders.as_slice() else {
+                    panic!("A4: {address} is held by {:?}", claim.spec.holders);
+                };
+                let service = api.services.get(&holder.service);
+                let service =
+                    service.unwrap_or_else(|| panic!("A4: {address} is held by {}, gone", holder.service));
+                assert_eq!(
+                    service.uid, holder.uid,
+                    "A4: {address} is held by a Service of another life"
+                );
+                assert_eq!(
+                    holder.ports, service.request.ports,
+                    "ports in the claim of {address}"
+                );
+                let shown = api.shown(&service.key);
+                assert!(
+                    shown.contains(&address.to_string()),
+                    "A4: {address} is held by {} which shows {shown:?}",
+                    service.key
+                );
+            }
+            Some(ClaimState::Quarantined) => {
+                let pool = claim.spec.pool.as_ref().and_then(|pool| api.pools.get(pool));
+                let rest = pool.map_or(60, |pool| pool.spec.quarantine.as_secs());
+                let since = claim.spec.state_since.expect("a beginning");
+                assert!(
+                    now.seconds_since(since) < rest,
+                    "A4: {address} rests longer than {rest} s"
+                );
+                assert!(claim.spec.holders.is_empty());
+            }
+            Some(ClaimState::Releasing) | None => panic!("A4: {address} is stuck: {claim:?}"),
+        }
+    }
+}
+
+fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolName>) {
+    let key = &service.key;
+    let status = &service.status;
+    let held: BTreeSet<IpAddr> = api
+        .claims
+        .values()
+        .filter(|claim| claim.names(key))
+        .map(|claim| claim.spec.address)
+        .collect();
+    match service.request.eligibility {
+        Eligibility::ForeignClass => return,
+        Eligibility::NotLoadBalancer | Eligibility::Deleting => {
+            assert!(
+                !service.carries_marks(),
+                "{key} still carries our marks: {status:?}"
+            );
+            return;
+        }
+        Eligibility::Eligible => {}
+    }
+    let shown: Vec<IpAddr> = status.ingress.iter().filter_map(|entry| entry.address).collect();
+    if held.is_empty() {
+        let is_ours = |address: &IpAddr| belongs.contains_key(address) || api.claims.contains_key(address);
+        assert!(
+            !shown.iter().any(is_ours),
+            "A1: {key} shows {shown:?} and holds nothing"
+        );
+    } else {
+        let wanted: Vec<IpAddr> = held.iter().copied().collect();
+        assert_eq!(shown, wanted, "{key} shows what it holds, IPv4 first");
+        assert!(status.ingress.iter().all(|entry| entry.is_ours));
+    }
+    for address in &held {
+        let pool = belongs.get(address);
+        assert!(
+            pool.is_some() || is_kept_by_invalid_pool(api, *address),
+            "A2: {key} holds {address}, which no pool lends"
+        );
+        assert!(
+            status.allocated_from.is_some(),
+            "{key} holds {address} from nowhere"
+        );
+    }
+    match &status.condition {
+        Some(condition) if condition.status => {
+            assert!(
+                is_satisfied(service, &held, belongs),
+                "A8: {key} is told that all is well with {held:?}: {service:?}"
+            );
+        }
+        Some(condition) => {
+            assert!(
+                !is_satisfied(service, &held, belongs),
+                "{key} is told {condition:?} with {held:?}"
+            );
+            assert!(
+                !can_be_satisfied(api, service, &held, belongs),
+                "{key} waits although it could be served: {condition:?}"
+            );
+        }
+        None => assert!(
+            held.is_empty() && (service.request.cluster_ips.is_empty() || api.pools.is_empty()),
+            "{key} was not told anything"
+        ),
+    }
+}
+
+/// The wish, read as plainly as possible.
+fn is_satisfied(service: &Service, held: &BTreeSet<IpAddr>, belongs: &BTreeMap<IpAddr, PoolName>) -> bool {
+    let request = &service.request;
+    let families: BTreeSet<Family> = held.iter().copied().map(Family::of).collect();
+    let clusters: BTreeSet<Family> = request.cluster_ips.iter().copied().map(Family::of).collect();
+    let Some(first) = request.cluster_ips.first().copied().map(Family::of) else {
+        return held.is_empty();
+    };
+    let family_ok = match request.family_policy {
+        FamilyPolicy::SingleStack => families == BTreeSet::from([first]),
+        FamilyPolicy::PreferDualStack => !families.is_empty() && families.is_subset(&clusters),
+        FamilyPolicy::RequireDualStack => families.len() == 2,
+    };
+    let address_ok = match &request.addresses {
+        AddressWish::Any => true,
+        AddressWish::Exactly(asked) => asked.iter().copied().collect::<BTreeSet<_>>() == *held,
+        AddressWish::Invalid(_) => false,
+    };
+    let pool_ok = request.pool.as_ref().is_none_or(|asked| {
+        held.iter()
+            .all(|address| belongs.get(address).or(service.status.allocated_from.as_ref()) == Some(asked))
+    });
+    family_ok && address_ok && pool_ok && held.len() == families.len()
+}
+
+/// Whether some choice of free addresses would satisfy the wish: nobody waits for nothing.
+fn can_be_satisfied(
+    api: &Api,
+    service: &Service,
+    held: &BTreeSet<IpAddr>,
+    belongs: &BTreeMap<IpAddr, PoolName>,
+) -> bool {
+    let request = &service.request;
+    let clusters: BTreeSet<Family> = request.cluster_ips.iter().copied().map(Family::of).collect();
+    let takeable = |address: &IpAddr| {
+        let claim = api.claims.get(address);
+        held.contains(address)
+            || claim.is_none_or(|claim| {
+                claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(&service.key)
+            })
+    };
+    let is_frozen = |pool: &Pool| {
+        pool.spec
+            .exclude
+            .iter()
+            .any(|entry| entry.parse::<AddressRange>().is_err())
+    };
+    let lends = |pool: &&Pool| {
+        let is_asked = request.pool.as_ref() == Some(&pool.name);
+        let is_open = request.pool.is_none()
+            && (pool.spec.auto_assign || matches!(request.addresses, AddressWish::Exactly(_)));
+        !is_frozen(pool) && (is_asked || is_open)
+    };
+    api.pools.values().filter(lends).any(|pool| {
+        let free: Vec<IpAddr> = belongs
+            .iter()
+            .filter(|(address, owner)| **owner == pool.name && takeable(address))
+            .map(|(address, _)| *address)
+            .collect();
+        match &request.addresses {
+            AddressWish::Invalid(_) => false,
+            AddressWish::Exactly(asked) => {
+                let wanted: BTreeSet<IpAddr> = asked.iter().copied().collect();
+                asked.iter().all(|address| free.contains(address)) && is_satisfied(service, &wanted, belongs)
+            }
+            AddressWish::Any => {
+                let of = |family| {
+                    free.iter()
+                        .copied()
+                        .find(|address| Family::of(*address) == family)
+                };
+                let both: BTreeSet<IpAddr> = clusters.iter().filter_map(|family| of(*family)).collect();
+                let each = both.iter().map(|address| BTreeSet::from([*address]));
+                each.chain([both.clone()])
+                    .any(|choice| is_satisfied(service, &choice, belongs))
+            }
+        }
+    })
+}
+
+/// A6, by counting hosts.
+fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) {
+    let status = pool
+        .status
+        .as_ref()
+        .unwrap_or_else(|| panic!("pool {} has no status", pool.name));
+    let is_frozen = pool
+        .spec
+        .exclude
+        .iter()
+        .any(|entry| entry.parse::<AddressRange>().is_err());
+    for (family, capacity) in [(Family::V4, status.v4), (Family::V6, status.v6)] {
+        let covered = belongs
+            .iter()
+            .filter(|(address, name)| Family::of(**address) == family && **name == pool.name);
+        let (mut assigned, mut quarantined, mut free) = (0, 0, 0);
+        for (address, _) in covered {
+            match api.claims.get(address) {
+                None => free += i64::from(!is_frozen),
+                Some(claim) if claim.is_vacant() => quarantined += 1,
+                Some(_) => assigned += 1,
+            }
+        }
+        let kept = api.claims.values().filter(|claim| {
+            let address = claim.spec.address;
+            Family::of(address) == family
+                && !claim.is_vacant()
+                && claim.spec.pool.as_ref() == Some(&pool.name)
+                && !belongs.contains_key(&address)
+        });
+        assigned += i64::try_from(kept.count()).expect("few");
+        let counted = (capacity.assigned, capacity.quarantined, capacity.available);
+        assert_eq!(
+            counted,
+            (assigned, quarantined, free),
+            "A6: (assigned, quarantined, available) of pool {} {family:?}",
+            pool.name
+        );
+        assert_eq!(
+            capacity.total,
+            assigned + quarantined + free,
+            "A6: total of pool {}",
+            pool.name
+        );
+    }
+}
+
+/// Every address that some pool covers, and that pool: the oldest that lists it.
+pub(crate) fn divide(api: &Api) -> BTreeMap<IpAddr, PoolName> {
+    let mut pools: Vec<&Pool> = api.pools.values().collect();
+    pools.sort_by_key(|pool| (pool.created, pool.name.clone()));
+    let mut belongs = BTreeMap::new();
+    for pool in pools {
+        let excluded: Vec<AddressRange> = parse(&pool.spec.exclude);
+        for range in accepted(&pool.spec.addresses) {
+            for address in hosts(range) {
+                let is_out = excluded.iter().any(|range| range.contains(address));
+                if !is_out {
+                    belongs.entry(address).or_insert_with(|| pool.name.clone());
+                }
+            }
+        }
+    }
+    // A pool that has an address and avoids it has it all the same.
+    belongs.retain(|address, name| !(api.pools[name].spec.avoid_buggy_ips && is_buggy(*address)));
+    belongs
+}
+
+fn is_kept_by_invalid_pool(api: &Api, address: IpAddr) -> bool {
+    let recorded = api.claims[&address].spec.pool.as_ref();
+    recorded.and_then(|name| api.pools.get(name)).is_some_and(|pool| {
+        let entries = pool.spec.addresses.len();
+        accepted(&pool.spec.addresses).len() < entries
+            || parse(&pool.spec.exclude).len() < pool.spec.exclude.len()
+    })
+}
+
+fn parse(entries: &[String]) -> Vec<AddressRange> {
+    entries.iter().filter_map(|entry| entry.parse().ok()).collect()
+}
+
+/// The entries that mean something and do not overlap an earlier one.
+fn accepted(entries: &[String]) -> Vec<AddressRange> {
+    let mut accepted: Vec<AddressRange> = Vec::new();
+    for range in parse(entries) {
+        if !accepted
+            .iter()
+            .any(|earlier| hosts(range).any(|host| earlier.contains(host)))
+        {
+            accepted.push(range);
+        }
+    }
+    accepted
+}
+
+fn hosts(range: AddressRange) -> impl Iterator<Item = IpAddr> {
+    let family = range.family();
+    (range.first()..=range.last()).map(move |number| match family {
+        Family::V4 => IpAddr::V4(u32::try_from(number).expect("IPv4").into()),
+        Family::V6 => IpAddr::V6(number.into()),
+    })
+}

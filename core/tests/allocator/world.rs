@@ -1,0 +1,253 @@
+//! Replicas of the controller against one API server, in virtual time.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Outcome};
+use ferrolb_core::pool::PoolName;
+use ferrolb_core::service::ServiceKey;
+use ferrolb_core::time::{Now, Time, Timestamp};
+
+use crate::api::Api;
+use crate::oracle;
+
+/// Everything.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) now: Now,
+    pub(crate) replicas: Vec<Replica>,
+}
+
+/// One leading controller: its allocator, how far its watches have come, and its calls.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) allocator: Allocator,
+    pub(crate) cursor: usize,
+    pub(crate) calls: Vec<(CallId, Call)>,
+    pub(crate) notices: Vec<Notice>,
+    known: Known,
+}
+
+/// What a replica's caches hold, by name: what a new list lacks was deleted.
+#[derive(Debug, Default)]
+struct Known {
+    services: BTreeSet<ServiceKey>,
+    pools: BTreeSet<PoolName>,
+    claims: BTreeSet<IpAddr>,
+}
+
+// === impl World ===
+
+impl World {
+    /// An empty cluster and one controller, synced.
+    pub(crate) fn new() -> Self {
+        Self::with(Api::default())
+    }
+
+    /// A cluster as it is, and one controller, synced.
+    pub(crate) fn with(api: Api) -> Self {
+        let now = Now {
+            time: Time::ZERO,
+            wall: Timestamp(1_000_000),
+        };
+        let replicas = vec![Replica::start(&api, now)];
+        Self { api, now, replicas }
+    }
+
+    /// Kills every controller and starts one anew. What is under way is lost.
+    pub(crate) fn restart(&mut self) {
+        self.replicas = vec![Replica::start(&self.api, self.now)];
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let before = self.now.time.since_origin().as_secs();
+        self.now.time = self.now.time + by;
+        let passed = self.now.time.since_origin().as_secs() - before;
+        self.now.wall.0 += i64::try_from(passed).expect("short");
+    }
+
+    /// Shows a replica the next change; false when it has seen all.
+    pub(crate) fn deliver(&mut self, replica: usize) -> bool {
+        let replica = &mut self.replicas[replica];
+        let Some(event) = self.api.log.get(replica.cursor) else {
+            return false;
+        };
+        replica.cursor += 1;
+        replica.show(event.clone(), self.now);
+        true
+    }
+
+    /// Lets a replica begin its next call; false when it has none.
+    pub(crate) fn begin_call(&mut self, replica: usize) -> bool {
+        let replica = &mut self.replicas[replica];
+        match replica.allocator.poll_call(self.now) {
+            None => false,
+            Some(call) => {
+                replica.calls.push(call);
+                true
+            }
+        }
+    }
+
+    /// Lets the API server do a call that is under way, and tells the replica.
+    pub(crate) fn finish_call(&mut self, replica: usize, call: usize) {
+        let (id, call) = self.replicas[replica].calls.remove(call);
+        let outcome = self.land(&call);
+        self.answer(replica, id, outcome);
+    }
+
+    /// Lets the API server do a call.
+    pub(crate) fn land(&mut self, call: &Call) -> Outcome {
+        let before = self.api.clone();
+        let outcome = self.api.perform(call);
+        oracle::check_write(&before, call, &outcome);
+        oracle::check_always(&self.api);
+        outcome
+    }
+
+    pub(crate) fn answer(&mut self, replica: usize, id: CallId, outcome: Outcome) {
+        let replica = &mut self.replicas[replica];
+        replica.allocator.handle_outcome(id, outcome, self.now);
+        while let Some(notice) = replica.allocator.poll_notice() {
+            replica.notices.push(notice);
+        }
+    }
+
+    /// One step of a replica that works well; false when there is nothing to do now.
+    pub(crate) fn step(&mut self, replica: usize) -> bool {
+        if self.deliver(replica) {
+            return true;
+        }
+        if !self.replicas[replica].calls.is_empty() {
+            self.finish_call(replica, 0);
+            return true;
+        }
+        self.begin_call(replica)
+    }
+
+    /// Everything that can be done now, without time passing.
+    pub(crate) fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 200_000, "the controller never comes to rest");
+            let steps: Vec<bool> = (0..self.replicas.len()).map(|index| self.step(index)).collect();
+            if !steps.contains(&true) {
+                return;
+            }
+        }
+    }
+
+    /// Everything that happens within a time.
+    pub(crate) fn run(&mut self, duration: Duration) {
+        let end = self.now.time + duration;
+        loop {
+            self.settle();
+            let timeouts = self
+                .replicas
+                .iter()
+                .filter_map(|replica| replica.allocator.poll_timeout());
+            match timeouts.min() {
+                Some(next) if next <= end => self.advance(next - self.now.time),
+                Some(_) | None => break,
+            }
+        }
+        self.advance(end - self.now.time);
+        self.settle();
+    }
+
+    /// What the controller does from here on is nothing: also after a restart.
+    pub(crate) fn assert_at_rest(&mut self) {
+        oracle::check_at_rest(&self.api, self.now.wall);
+        let writes = self.api.writes.len();
+        self.run(Duration::from_secs(600));
+        assert_eq!(
+            self.api.writes[writes..],
+            [] as [String; 0],
+            "writes in steady state"
+        );
+        self.restart();
+        self.run(Duration::from_secs(600));
+        assert_eq!(
+            self.api.writes[writes..],
+            [] as [String; 0],
+            "writes after a restart"
+        );
+    }
+
+    pub(crate) fn shown(&self, name: &str) -> Vec<String> {
+        self.api.shown(&crate::objects::key(name))
+    }
+
+    pub(crate) fn reason(&self, name: &str) -> String {
+        let condition = self.api.condition(&crate::objects::key(name));
+        condition.map(|(_, reason)| reason).unwrap_or_default()
+    }
+
+    pub(crate) fn message(&self, name: &str) -> String {
+        let service = &self.api.services[&crate::objects::key(name)];
+        let condition = service.status.condition.as_ref();
+        condition
+            .map(|condition| condition.message.clone())
+            .unwrap_or_default()
+    }
+}
+
+// === impl Replica ===
+
+impl Replica {
+    /// A controller that has just become leader and has listed everything.
+    pub(crate) fn start(api: &Api, now: Now) -> Self {
+        let mut replica = Self {
+            allocator: Allocator::default(),
+            cursor: 0,
+            calls: Vec::new(),
+            notices: Vec::new(),
+            known: Known::default(),
+        };
+        replica.relist(api, now);
+        replica.allocator.apply(Event::Synced, now);
+        replica
+    }
+
+    /// Lists everything anew, as after a watch that was cut.
+    pub(crate) fn relist(&mut self, api: &Api, now: Now) {
+        let mut gone = std::mem::take(&mut self.known);
+        self.cursor = api.log.len();
+        for event in api.list() {
+            match &event {
+                Event::ServiceApplied(service) => drop(gone.services.remove(&service.key)),
+                Event::PoolApplied(pool) => drop(gone.pools.remove(&pool.name)),
+                Event::ClaimApplied(claim) => drop(gone.claims.remove(&claim.spec.address)),
+                Event::ServiceDeleted(_)
+                | Event::PoolDeleted(_)
+                | Event::ClaimDeleted { .. }
+                | Event::Synced => unreachable!("a list shows only what is there"),
+            }
+            self.show(event, now);
+        }
+        for key in gone.services {
+            self.show(Event::ServiceDeleted(key), now);
+        }
+        for name in gone.pools {
+            self.show(Event::PoolDeleted(name), now);
+        }
+        for address in gone.claims {
+            self.show(Event::ClaimDeleted { address, uid: None }, now);
+        }
+    }
+
+    fn show(&mut self, event: Event, now: Now) {
+        let known = &mut self.known;
+        match &event {
+            Event::ServiceApplied(service) => drop(known.services.insert(service.key.clone())),
+            Event::ServiceDeleted(key) => drop(known.services.remove(key)),
+            Event::PoolApplied(pool) => drop(known.pools.insert(pool.name.clone())),
+            Event::PoolDeleted(name) => drop(known.pools.remove(name)),
+            Event::ClaimApplied(claim) => drop(known.claims.insert(claim.spec.address)),
+            Event::ClaimDeleted { address, .. } => drop(known.claims.remove(address)),
+            Event::Synced => {}
+        }
+        self.allocator.apply(event, now);
+    }
+}
