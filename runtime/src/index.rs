@@ -34,6 +34,15 @@ pub enum Change<V> {
     },
 }
 
+/// One object that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference<V> {
+    /// Which one; the index has what it is now.
+    pub key: ObjectKey,
+    /// What it was; `None` if it is new.
+    pub before: Option<V>,
+}
+
 /// The last known objects of one kind.
 #[derive(Debug)]
 pub struct Index<V> {
@@ -95,59 +104,64 @@ impl<V: PartialEq> Index<V> {
         self.is_listed
     }
 
-    /// Takes a change in, and names the objects that are different now, in order.
-    pub fn absorb(&mut self, change: Change<V>) -> Vec<ObjectKey> {
+    /// Takes a change in, and tells what is different now, in the order of the keys.
+    pub fn absorb(&mut self, change: Change<V>) -> Vec<Difference<V>> {
         match change {
-            Change::Apply(key, value) => self.apply(&key, value).then_some(key).into_iter().collect(),
-            Change::Delete(key) => self.delete(&key).then_some(key).into_iter().collect(),
+            Change::Apply(key, value) => self.apply(key, value).into_iter().collect(),
+            Change::Delete(key) => self.delete(key).into_iter().collect(),
             Change::Reset { objects, unreadable } => self.reset(objects, &unreadable),
         }
     }
 
-    /// Sets one object. True if it was another or none before.
-    pub fn apply(&mut self, key: &ObjectKey, value: V) -> bool {
-        if let Some(known) = self.objects.get_mut(key) {
-            if *known == value {
-                return false;
-            }
-            *known = value;
-        } else {
-            self.objects.insert(key.clone(), value);
+    /// Sets one object.
+    pub fn apply(&mut self, key: ObjectKey, value: V) -> Option<Difference<V>> {
+        if self.objects.get(&key) == Some(&value) {
+            return None;
         }
-        true
+        let before = self.objects.insert(key.clone(), value);
+        Some(Difference { key, before })
     }
 
-    /// Forgets one object. True if it was known.
-    pub fn delete(&mut self, key: &ObjectKey) -> bool {
-        self.objects.remove(key).is_some()
+    /// Forgets one object.
+    pub fn delete(&mut self, key: ObjectKey) -> Option<Difference<V>> {
+        let before = self.objects.remove(&key)?;
+        Some(Difference {
+            key,
+            before: Some(before),
+        })
     }
 
-    /// Replaces everything by a complete list, and names what is different, in order.
+    /// Replaces everything by a complete list.
     pub fn reset(
         &mut self,
-        mut objects: BTreeMap<ObjectKey, V>,
+        objects: BTreeMap<ObjectKey, V>,
         unreadable: &BTreeSet<ObjectKey>,
-    ) -> Vec<ObjectKey> {
+    ) -> Vec<Difference<V>> {
         self.is_listed = true;
-        let mut known = std::mem::take(&mut self.objects);
-        for key in unreadable {
-            if let Some(last_good) = known.remove(key) {
-                self.objects.insert(key.clone(), last_good);
+        let known = std::mem::replace(&mut self.objects, objects);
+        let mut different: BTreeMap<ObjectKey, Option<V>> = BTreeMap::new();
+        let mut unchanged = BTreeSet::new();
+        for (key, before) in known {
+            match self.objects.get(&key) {
+                Some(now) if *now == before => {
+                    unchanged.insert(key);
+                }
+                None if unreadable.contains(&key) => {
+                    self.objects.insert(key.clone(), before);
+                    unchanged.insert(key);
+                }
+                Some(_) | None => {
+                    different.insert(key, Some(before));
+                }
             }
         }
-        let mut different: BTreeSet<ObjectKey> = known
-            .keys()
-            .filter(|key| !objects.contains_key(*key))
-            .cloned()
-            .collect();
-        different.extend(
-            objects
-                .iter()
-                .filter(|(key, value)| known.get(*key) != Some(*value))
-                .map(|(key, _)| key.clone()),
-        );
-        self.objects.append(&mut objects);
-        different.into_iter().collect()
+        for key in self.objects.keys() {
+            if !unchanged.contains(key) && !different.contains_key(key) {
+                different.insert(key.clone(), None);
+            }
+        }
+        let difference = |(key, before)| Difference { key, before };
+        different.into_iter().map(difference).collect()
     }
 
     /// One object.
@@ -195,23 +209,39 @@ mod tests {
         }
     }
 
+    fn mk_difference(name: &str, before: Option<u32>) -> Difference<u32> {
+        Difference {
+            key: mk_key(name),
+            before,
+        }
+    }
+
     #[test]
-    fn only_what_is_different_is_named() {
+    fn only_what_is_different_is_told() {
         let mut index = Index::new();
-        assert_eq!(index.absorb(Change::Apply(mk_key("a"), 1)), [mk_key("a")]);
-        assert_eq!(index.absorb(Change::Apply(mk_key("a"), 1)), []);
-        assert_eq!(index.absorb(Change::Apply(mk_key("a"), 2)), [mk_key("a")]);
-        assert_eq!(index.absorb(Change::Delete(mk_key("a"))), [mk_key("a")]);
+        let apply = |value| Change::Apply(mk_key("a"), value);
+        assert_eq!(index.absorb(apply(1)), [mk_difference("a", None)]);
+        assert_eq!(index.absorb(apply(1)), []);
+        assert_eq!(index.absorb(apply(2)), [mk_difference("a", Some(1))]);
+        assert_eq!(
+            index.absorb(Change::Delete(mk_key("a"))),
+            [mk_difference("a", Some(2))]
+        );
         assert_eq!(index.absorb(Change::Delete(mk_key("a"))), []);
         assert!(!index.is_listed());
     }
 
     #[test]
-    fn a_list_names_what_came_what_changed_and_what_has_gone() {
+    fn a_list_tells_what_came_what_changed_and_what_has_gone() {
         let mut index = Index::new();
         index.absorb(mk_reset(&[("same", 1), ("changed", 1), ("gone", 1)], &[]));
         let different = index.absorb(mk_reset(&[("same", 1), ("changed", 2), ("new", 1)], &[]));
-        assert_eq!(different, [mk_key("changed"), mk_key("gone"), mk_key("new")]);
+        let expected = [
+            mk_difference("changed", Some(1)),
+            mk_difference("gone", Some(1)),
+            mk_difference("new", None),
+        ];
+        assert_eq!(different, expected);
         assert!(index.is_listed());
         assert_eq!(index.len(), 3);
     }

@@ -1,0 +1,104 @@
+//! The controller's flags.
+
+use clap::{ArgAction, Parser};
+use ferrolb_runtime::VERSION;
+use ferrolb_runtime::args::{AdminArgs, ClientArgs, LogArgs};
+
+use ferrolb_crds::annotation::DEFAULT_LOAD_BALANCER_CLASS;
+
+/// The admin server's port.
+pub const ADMIN_PORT: u16 = 7980;
+
+/// The Secret that speakers take their gossip key from.
+const DEFAULT_GOSSIP_SECRET: &str = "ferrolb-gossip";
+
+/// Lends addresses from AddressPools to Services of type LoadBalancer.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ferrolb-controller", version = VERSION)]
+pub struct Args {
+    /// How to reach the API server.
+    #[command(flatten)]
+    pub client: ClientArgs,
+
+    /// What to log, and how.
+    #[command(flatten)]
+    pub log: LogArgs,
+
+    /// Where the admin server listens.
+    #[command(flatten)]
+    pub admin: AdminArgs<ADMIN_PORT>,
+
+    /// Write only while holding the Lease ferrolb-controller; off only for a replica that is alone
+    #[arg(
+        long,
+        env = "FERROLB_LEADER_ELECT",
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        action = ArgAction::Set
+    )]
+    pub leader_elect: bool,
+
+    /// Serve Services of this spec.loadBalancerClass; may be given several times or as a list
+    #[arg(
+        long = "load-balancer-class",
+        env = "FERROLB_LOAD_BALANCER_CLASS",
+        value_name = "CLASS",
+        default_value = DEFAULT_LOAD_BALANCER_CLASS,
+        value_delimiter = ','
+    )]
+    pub load_balancer_classes: Vec<String>,
+
+    /// Serve Services that name no class
+    #[arg(
+        long,
+        env = "FERROLB_HANDLE_UNSET_CLASS",
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        action = ArgAction::Set
+    )]
+    pub handle_unset_class: bool,
+
+    /// Secret to create with a random gossip key if it does not exist; empty to create none
+    #[arg(
+        long,
+        env = "FERROLB_GOSSIP_SECRET",
+        value_name = "NAME",
+        default_value = DEFAULT_GOSSIP_SECRET
+    )]
+    pub gossip_secret: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn mk_args(arguments: &[&str]) -> Args {
+        Args::parse_from(std::iter::once("ferrolb-controller").chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn classes_can_be_repeated_and_listed() {
+        let args = mk_args(&["--load-balancer-class=a/b", "--load-balancer-class", "c/d,e/f"]);
+        assert_eq!(args.load_balancer_classes, ["a/b", "c/d", "e/f"]);
+        assert_eq!(mk_args(&[]).load_balancer_classes, ["ferrolb.io/layer2"]);
+    }
+
+    #[test]
+    fn booleans_default_to_true_and_take_a_value() {
+        let args = mk_args(&["--leader-elect=false", "--handle-unset-class=false"]);
+        assert!(!args.leader_elect && !args.handle_unset_class);
+        let args = mk_args(&["--leader-elect"]);
+        assert!(args.leader_elect && args.handle_unset_class);
+    }
+}

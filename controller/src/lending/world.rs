@@ -1,0 +1,110 @@
+//! What the watches show, and how it reaches an allocator: change by change while there is one,
+//! everything at once when a new one begins.
+
+use ferrolb_core::address::parse_claim_name;
+use ferrolb_core::allocator::Event;
+use ferrolb_core::claim::Claim;
+use ferrolb_core::pool::Pool;
+use ferrolb_core::request::Service;
+use ferrolb_core::service::ServiceKey;
+use ferrolb_runtime::index::{Change, Difference, Index, ObjectKey};
+
+/// One change in what a watch shows.
+#[derive(Debug)]
+pub enum Input {
+    /// Of a Service.
+    Service(Change<Service>),
+    /// Of a pool.
+    Pool(Change<Pool>),
+    /// Of a claim; `None` is one whose name is not its address, which nobody can make.
+    Claim(Change<Option<Claim>>),
+}
+
+/// The last known objects, reduced. A standby keeps them warm.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) services: Index<Service>,
+    pub(super) pools: Index<Pool>,
+    pub(super) claims: Index<Option<Claim>>,
+}
+
+// === impl World ===
+
+impl World {
+    /// Takes in a change, and tells what an allocator should hear of it.
+    pub(super) fn absorb(&mut self, input: Input) -> Vec<Event> {
+        match input {
+            Input::Service(change) => {
+                let different = self.services.absorb(change);
+                different
+                    .into_iter()
+                    .map(|Difference { key, .. }| service_event(&self.services, &key))
+                    .collect()
+            }
+            Input::Pool(change) => {
+                let different = self.pools.absorb(change);
+                different
+                    .into_iter()
+                    .map(|Difference { key, .. }| pool_event(&self.pools, &key))
+                    .collect()
+            }
+            Input::Claim(change) => {
+                let different = self.claims.absorb(change);
+                different
+                    .into_iter()
+                    .filter_map(|difference| claim_event(&self.claims, &difference))
+                    .collect()
+            }
+        }
+    }
+
+    /// Whether every list has been complete once.
+    pub(super) fn is_listed(&self) -> bool {
+        self.services.is_listed() && self.pools.is_listed() && self.claims.is_listed()
+    }
+
+    /// Everything that is known, as a new allocator should hear it.
+    pub(super) fn everything(&self) -> impl Iterator<Item = Event> {
+        let pools = self
+            .pools
+            .iter()
+            .map(|(_, pool)| Event::PoolApplied(pool.clone()));
+        let claims = self
+            .claims
+            .iter()
+            .filter_map(|(_, claim)| claim.clone().map(Event::ClaimApplied));
+        let services = self
+            .services
+            .iter()
+            .map(|(_, service)| Event::ServiceApplied(service.clone()));
+        pools.chain(claims).chain(services)
+    }
+}
+
+fn service_event(services: &Index<Service>, key: &ObjectKey) -> Event {
+    services.get(key).map_or_else(
+        || Event::ServiceDeleted(ServiceKey::new(key.namespace.clone(), key.name.clone())),
+        |service| Event::ServiceApplied(service.clone()),
+    )
+}
+
+fn pool_event(pools: &Index<Pool>, key: &ObjectKey) -> Event {
+    pools.get(key).map_or_else(
+        || Event::PoolDeleted(key.name.as_str().into()),
+        |pool| Event::PoolApplied(pool.clone()),
+    )
+}
+
+fn claim_event(claims: &Index<Option<Claim>>, difference: &Difference<Option<Claim>>) -> Option<Event> {
+    if let Some(Some(claim)) = claims.get(&difference.key) {
+        return Some(Event::ClaimApplied(claim.clone()));
+    }
+    Some(Event::ClaimDeleted {
+        address: parse_claim_name(&difference.key.name)?,
+        uid: difference
+            .before
+            .as_ref()?
+            .as_ref()
+            .map(|claim| claim.uid.clone()),
+    })
+}

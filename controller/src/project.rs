@@ -1,0 +1,194 @@
+//! From a `Service` object to what lending depends on.
+//!
+//! Everything else of the object is dropped here, before it is kept anywhere.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::request::{
+    AddressWish, Eligibility, FamilyPolicy, Ingress, Service, ServiceRequest, ServiceStatus,
+};
+use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
+use ferrolb_core::time::Timestamp;
+use ferrolb_crds::annotation::{
+    ADDRESS_ASSIGNED, ADDRESS_POOL, ALLOCATED_FROM_POOL, LOAD_BALANCER_IPS, SHARING_KEY,
+};
+use ferrolb_crds::convert::condition;
+use ferrolb_crds::convert::time::timestamp;
+use k8s_openapi::api::core::v1::{self as api, LoadBalancerIngress, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde_json::Value;
+
+use crate::executor::FIELD_MANAGER;
+use crate::patch::IP_MODE;
+
+/// Which classes of Services are ours.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    /// `spec.loadBalancerClass` must be one of these ...
+    pub handled: BTreeSet<String>,
+    /// ... or absent, if this says so.
+    pub handle_unset: bool,
+}
+
+// === impl Classes ===
+
+impl Classes {
+    /// A Service as the allocator sees it.
+    pub fn project(&self, object: &api::Service) -> Service {
+        let meta = &object.metadata;
+        let nothing = ServiceSpec::default();
+        let spec = object.spec.as_ref().unwrap_or(&nothing);
+        Service {
+            key: ServiceKey::new(
+                meta.namespace.as_deref().unwrap_or_default(),
+                meta.name.as_deref().unwrap_or_default(),
+            ),
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            resource_version: meta.resource_version.as_deref().unwrap_or_default().into(),
+            created: meta.creation_timestamp.as_ref().map_or(Timestamp(0), timestamp),
+            request: self.request(meta, spec),
+            status: status(meta, object.status.as_ref()),
+        }
+    }
+
+    fn request(&self, meta: &ObjectMeta, spec: &ServiceSpec) -> ServiceRequest {
+        let annotations = meta.annotations.as_ref();
+        let wish = |wish: ferrolb_crds::annotation::Wish| {
+            annotations
+                .and_then(|annotations| wish.find(annotations))
+                .map(|(_, value)| value)
+        };
+        ServiceRequest {
+            eligibility: self.eligibility(meta, spec),
+            cluster_ips: cluster_ips(spec),
+            family_policy: match spec.ip_family_policy.as_deref() {
+                Some("PreferDualStack") => FamilyPolicy::PreferDualStack,
+                Some("RequireDualStack") => FamilyPolicy::RequireDualStack,
+                Some(_) | None => FamilyPolicy::SingleStack,
+            },
+            primary_family: spec
+                .ip_families
+                .iter()
+                .flatten()
+                .next()
+                .and_then(|word| family(word)),
+            addresses: AddressWish::parse(spec.load_balancer_ip.as_deref(), wish(LOAD_BALANCER_IPS)),
+            pool: wish(ADDRESS_POOL).map(Into::into),
+            ports: spec.ports.iter().flatten().filter_map(service_port).collect(),
+            traffic_policy: match spec.external_traffic_policy.as_deref() {
+                Some("Local") => TrafficPolicy::Local,
+                Some(_) | None => TrafficPolicy::Cluster,
+            },
+            sharing_key: wish(SHARING_KEY).map(ToOwned::to_owned),
+        }
+    }
+
+    fn eligibility(&self, meta: &ObjectMeta, spec: &ServiceSpec) -> Eligibility {
+        if spec.type_.as_deref() != Some("LoadBalancer") {
+            return Eligibility::NotLoadBalancer;
+        }
+        let is_handled = match &spec.load_balancer_class {
+            Some(class) => self.handled.contains(class),
+            None => self.handle_unset,
+        };
+        if !is_handled {
+            Eligibility::ForeignClass
+        } else if meta.deletion_timestamp.is_some() {
+            Eligibility::Deleting
+        } else {
+            Eligibility::Eligible
+        }
+    }
+}
+
+fn cluster_ips(spec: &ServiceSpec) -> Vec<IpAddr> {
+    // "None", of a headless Service, is no address and falls out here.
+    let several = spec.cluster_ips.iter().flatten();
+    let parsed: Vec<IpAddr> = several.filter_map(|text| text.parse().ok()).collect();
+    if parsed.is_empty() {
+        // Objects from before dual stack have only this field.
+        return spec
+            .cluster_ip
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
+    }
+    parsed
+}
+
+fn family(word: &str) -> Option<Family> {
+    Family::ALL.into_iter().find(|family| family.as_str() == word)
+}
+
+fn service_port(port: &api::ServicePort) -> Option<ServicePort> {
+    let protocol = match port.protocol.as_deref() {
+        None | Some("TCP") => Protocol::Tcp,
+        Some("UDP") => Protocol::Udp,
+        Some("SCTP") => Protocol::Sctp,
+        Some(_) => return None,
+    };
+    let port = u16::try_from(port.port).ok()?;
+    Some(ServicePort { protocol, port })
+}
+
+fn status(meta: &ObjectMeta, status: Option<&api::ServiceStatus>) -> ServiceStatus {
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    let conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let annotations = meta.annotations.as_ref();
+    ServiceStatus {
+        ingress: balancer
+            .and_then(|balancer| balancer.ingress.as_ref())
+            .into_iter()
+            .flatten()
+            .map(ingress)
+            .collect(),
+        condition: condition::find(conditions, ADDRESS_ASSIGNED),
+        allocated_from: annotations
+            .and_then(|annotations| annotations.get(ALLOCATED_FROM_POOL))
+            .map(|pool| pool.as_str().into()),
+        other_manager: other_manager(meta.managed_fields.as_deref().unwrap_or_default()),
+    }
+}
+
+fn ingress(entry: &LoadBalancerIngress) -> Ingress {
+    let LoadBalancerIngress {
+        hostname,
+        ip,
+        ip_mode,
+        ports,
+    } = entry;
+    let address: Option<IpAddr> = ip.as_ref().and_then(|ip| ip.parse().ok());
+    let is_canonical = address.map(|address| address.to_string()) == *ip;
+    Ingress {
+        address,
+        is_ours: address.is_some()
+            && is_canonical
+            && hostname.is_none()
+            && ip_mode.as_deref() == Some(IP_MODE)
+            && ports.as_ref().is_none_or(Vec::is_empty),
+    }
+}
+
+/// Who else has written `status.loadBalancer`, the latest one.
+fn other_manager(entries: &[ManagedFieldsEntry]) -> Option<String> {
+    let writes_ingress = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        fields
+            .and_then(|fields| fields.get("f:status"))
+            .and_then(|status| status.get("f:loadBalancer"))
+            .is_some_and(Value::is_object)
+    };
+    entries
+        .iter()
+        .filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+        .filter(writes_ingress)
+        .max_by_key(|entry| entry.time.clone())
+        .and_then(|entry| entry.manager.clone())
+}
+
+#[cfg(test)]
+mod tests;
