@@ -71,18 +71,21 @@ impl ApiIndex {
     pub(super) fn absorb(&mut self, event: ApiEvent) -> Absorbed {
         let listed = self.listed();
         let mut claims = Vec::new();
-        let keys = match event {
+        let is_different = match event {
             ApiEvent::Claims(change) => {
-                let keys = self.claims.absorb(change);
-                claims = keys.iter().filter_map(|key| self.status(key)).collect();
-                keys
+                let different = self.claims.absorb(change);
+                claims = different
+                    .iter()
+                    .filter_map(|difference| self.status(&difference.key))
+                    .collect();
+                !different.is_empty()
             }
-            ApiEvent::Pools(change) => self.pools.absorb(change),
-            ApiEvent::Nodes(change) => self.nodes.absorb(change),
-            ApiEvent::Slices(change) => self.slices.absorb(change),
+            ApiEvent::Pools(change) => !self.pools.absorb(change).is_empty(),
+            ApiEvent::Nodes(change) => !self.nodes.absorb(change).is_empty(),
+            ApiEvent::Slices(change) => !self.slices.absorb(change).is_empty(),
         };
         Absorbed {
-            has_changed: !keys.is_empty() || self.listed() != listed,
+            has_changed: is_different || self.listed() != listed,
             claims,
         }
     }
