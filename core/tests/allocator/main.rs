@@ -16,4 +16,6 @@ mod api;
 mod examples;
 mod objects;
 mod oracle;
+mod repair;
+mod requests;
 mod world;
