@@ -121,7 +121,7 @@ fn a_wish_that_cannot_be_granted_is_refused_with_the_reason() {
         ),
     ] {
         let mut world = mk_world();
-        let name = service.key.name.to_string();
+        let name = service.key.name.clone();
         world.api.create_service(service);
         world.run(SOON);
         assert_eq!(world.shown(&name), [""; 0], "{reason}");
