@@ -89,6 +89,7 @@ pub struct Allocator {
     /// Each outcome adds at most a few, and the driver drains them after each.
     notices: VecDeque<Notice>,
     last_call: u64,
+    work: Work,
 }
 
 /// How much there is of everything, for metrics.
@@ -102,6 +103,16 @@ pub struct Sizes {
     pub addresses: usize,
     /// Calls under way.
     pub calls: usize,
+}
+
+/// How much work was done since the start, for metrics: a machine that spins shows here before it
+/// shows anywhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// How many times a Service was decided about.
+    pub decisions: u64,
+    /// How many times an object was compared with what it should be.
+    pub looks: u64,
 }
 
 // === impl Allocator ===
@@ -127,9 +138,15 @@ impl Allocator {
             return None;
         }
         self.agenda.ring(now.time);
+        let enough = self.enough_work();
         loop {
             self.settle();
             let task = self.agenda.pop()?;
+            self.work.looks += 1;
+            debug_assert!(
+                self.work.looks + self.work.decisions < enough,
+                "objects keep each other busy: {task:?}"
+            );
             let Some(call) = self.converge(&task, now) else {
                 continue;
             };
@@ -170,9 +187,14 @@ impl Allocator {
         Sizes {
             services: self.services.len(),
             waiting: self.waiting.len(),
-            addresses: self.ledger.slots().count(),
+            addresses: self.ledger.len(),
             calls: self.calls.len(),
         }
+    }
+
+    /// How much work was done since the start.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// What was decided about each Service: its addresses, and why they are not what it wants.
@@ -214,6 +236,14 @@ impl Allocator {
         }
     }
 
+    /// More work than one poll can need, however much has changed since the last one: each object
+    /// has a few others that it may call upon, and nothing calls upon itself.
+    fn enough_work(&self) -> u64 {
+        let objects = self.services.len() + self.departed.len() + self.ledger.len() + self.pools.len();
+        let per_object = 16;
+        self.work.looks + self.work.decisions + per_object * (objects as u64 + 8)
+    }
+
     /// Decides whatever is undecided.
     fn settle(&mut self) {
         loop {
@@ -231,7 +261,10 @@ impl Allocator {
                 }
             }
             match self.agenda.next_undecided() {
-                Some(key) => self.decide_service(&key),
+                Some(key) => {
+                    self.work.decisions += 1;
+                    self.decide_service(&key);
+                }
                 None => return,
             }
         }

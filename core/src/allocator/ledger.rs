@@ -115,6 +115,11 @@ impl Ledger {
         self.slots.get(&address)
     }
 
+    /// How many addresses are in use.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Every address in use.
     pub(super) fn slots(&self) -> impl Iterator<Item = (&IpAddr, &Slot)> {
         self.slots.iter()

@@ -94,6 +94,11 @@ impl Pools {
         self.by_name.is_empty()
     }
 
+    /// How many pools there are, and were a moment ago.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len() + self.vanished.len()
+    }
+
     /// Whether a pool is there.
     pub(super) fn contains(&self, name: &PoolName) -> bool {
         self.by_name.contains_key(name)

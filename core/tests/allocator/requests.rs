@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
+use ferrolb_core::claim::ClaimState;
 use ferrolb_core::request::{AddressWish, FamilyPolicy, Service};
 
 use crate::objects::{asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_service};
@@ -196,5 +197,37 @@ fn a_refused_wish_keeps_what_is_held_and_a_granted_one_moves() {
     assert_eq!(world.shown("first"), ["3.4.5.3"]);
     assert_eq!(world.message("first"), "3.4.5.3 from pool b");
     assert!(!world.api.claims.contains_key(&ip("1.2.3.0")));
+    world.assert_at_rest();
+}
+
+/// Once each of the two woke the other for ever: the Service that waits for one address, and the
+/// address that it had before and that its owner has not withdrawn yet.
+#[test]
+fn waiting_for_an_address_while_the_former_one_is_released_keeps_nobody_busy() {
+    let mut world = mk_world();
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.1"]);
+    world
+        .api
+        .edit_claim(ip("1.2.3.1"), |claim| claim.has_owner = true);
+    world.api.edit_service(&key("s1"), |service| {
+        service.request.addresses = AddressWish::parse(None, Some("1.2.3.0"));
+    });
+    world
+        .api
+        .edit_pool("a", |pool| pool.spec.exclude = vec!["1.2.3.1".to_owned()]);
+    world.settle();
+    assert_eq!(world.shown("s1"), [""; 0]);
+    assert_eq!(world.reason("s1"), "AddressInUse");
+    let releasing = &world.api.claims[&ip("1.2.3.1")];
+    assert_eq!(releasing.spec.state, Some(ClaimState::Releasing));
+    let before = world.replicas[0].allocator.work();
+    assert!(!world.begin_call(0));
+    let timeout = world.replicas[0].allocator.poll_timeout();
+    assert_eq!(timeout, Some(world.now.time + Duration::from_secs(2)));
+    assert_eq!(world.replicas[0].allocator.work(), before);
+    world.run(SOON);
+    assert!(!world.api.claims.contains_key(&ip("1.2.3.1")));
     world.assert_at_rest();
 }

@@ -80,10 +80,22 @@ impl World {
     }
 
     /// Lets a replica begin its next call; false when it has none.
+    ///
+    /// A driver that sleeps until the timeout must not be woken at once, again and again.
     pub(crate) fn begin_call(&mut self, replica: usize) -> bool {
         let replica = &mut self.replicas[replica];
         match replica.allocator.poll_call(self.now) {
-            None => false,
+            None => {
+                let timeout = replica.allocator.poll_timeout();
+                assert!(
+                    timeout.is_none_or(|timeout| timeout > self.now.time),
+                    "nothing is to be done now, and yet it wants to be polled at {timeout:?}"
+                );
+                let work = replica.allocator.work();
+                assert!(replica.allocator.poll_call(self.now).is_none());
+                assert_eq!(replica.allocator.work(), work, "it is busy with nothing");
+                false
+            }
             Some(call) => {
                 replica.calls.push(call);
                 true
