@@ -5,7 +5,10 @@
 use std::io;
 
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry};
 
 use crate::args::{LogArgs, LogFormat};
 
@@ -35,27 +38,25 @@ pub enum LoggingError {
 /// When the level is no level, or logging is set up already.
 pub fn init(args: &LogArgs) -> Result<(), LoggingError> {
     let filter = filter(&args.log_level)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    match args.log_format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
-    }
-    .map_err(|_| LoggingError::Twice)
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match args.log_format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let subscriber = registry().with(lines.with_filter(filter));
+    subscriber.try_init().map_err(|_| LoggingError::Twice)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::builder()
-        .parse(format!("{LIBRARIES},{level}"))
-        .map_err(|error| LoggingError::Level {
-            level: level.to_owned(),
-            reason: error.to_string(),
-        })
+/// Targets and levels only: filters by field would bring a whole regular expression engine.
+fn filter(level: &str) -> Result<Targets, LoggingError> {
+    format!("{LIBRARIES},{level}")
+        .parse()
+        .map_err(
+            |error: tracing_subscriber::filter::ParseError| LoggingError::Level {
+                level: level.to_owned(),
+                reason: error.to_string(),
+            },
+        )
 }
 
 #[cfg(test)]
