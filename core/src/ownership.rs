@@ -65,7 +65,7 @@ use crate::record::{Epoch, Record};
 use crate::table::{Standing, Table, Version};
 use crate::time::Time;
 
-pub use self::message::{Digest, Floor, FloorsPage, Have, Message, Offer, Profile, Refusal};
+pub use self::message::{Digest, Floor, FloorsPage, Have, Message, Offer, Profile, Refusal, Stage};
 pub use self::timing::Timing;
 pub use self::view::{Duty, VipView};
 
@@ -174,6 +174,8 @@ pub struct Ownership {
     ripe: BTreeSet<IpAddr>,
     /// What places depend on has changed: all orphans are placed anew.
     is_order_stale: bool,
+    /// VIPs that were taken a moment ago, here or by others: since when that is known.
+    recent: BTreeMap<IpAddr, Time>,
     /// VIPs whose owner does not know the highest epoch.
     unexplained: BTreeSet<IpAddr>,
 
@@ -205,6 +207,13 @@ struct VipState {
     lost: Option<Lost>,
     /// The greatest record of a live member when it was looked at last.
     owner: Option<Record>,
+    /// Since when no live member owns it, and whether that is long enough to say so in its status.
+    unowned_since: Option<Time>,
+    is_abandoned: bool,
+    /// The status has been seen without an owner since then. If it has one again, whoever wrote it
+    /// is alive beyond a partition of the gossip, and is not cleared again until this time.
+    was_cleared: bool,
+    defended_until: Option<Time>,
     /// Since when there is no claim.
     absent_since: Option<Time>,
 }
@@ -233,10 +242,11 @@ struct Tenure {
     claim_version: u64,
     /// Smaller records that were answered, by who stated them.
     refuted: BTreeMap<NodeName, Epoch>,
-    /// The epoch was raised once above that of the claim's status.
-    has_answered_status: bool,
-    /// When the epoch may be raised again above a remembered one.
+    /// How often the epoch was raised above a remembered one, and when it may be again.
+    raises: u32,
     raise_after: Time,
+    /// Since when the claim's status has a higher epoch.
+    outdone_since: Option<Time>,
     /// Members that did not take it when it was offered.
     tried: BTreeSet<NodeName>,
 }
@@ -260,8 +270,7 @@ impl Ownership {
             drain: None,
             profile: Profile {
                 version: Version(1),
-                is_ready: false,
-                is_draining: false,
+                stage: Stage::Starting,
                 interfaces: Vec::new(),
             },
             table: Table::default(),
@@ -275,6 +284,7 @@ impl Ownership {
             unplaced: BTreeSet::new(),
             ripe: BTreeSet::new(),
             is_order_stale: false,
+            recent: BTreeMap::new(),
             unexplained: BTreeSet::new(),
             agenda: BTreeSet::new(),
             offers_at: None,
@@ -312,7 +322,7 @@ impl Ownership {
             Message::FloorsWanted { after } => self.send_floors(from, after),
             Message::Floors(page) => self.receive_floors(now, from, &page),
             Message::HigherFloors(floors) => self.raise_floors(&floors),
-            Message::Offers(offers) => self.receive_offers(from, &offers),
+            Message::Offers(offers) => self.receive_offers(now, from, &offers),
             Message::Refusals(refusals) => self.receive_refusals(from, &refusals),
             Message::Leave { table } => self.note_leave(now, from, table),
         }

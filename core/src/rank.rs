@@ -59,6 +59,13 @@ impl Load {
         }
     }
 
+    /// Counts one VIP less for a node.
+    pub fn remove(&mut self, node: &NodeName) {
+        if let Some(count) = self.by_node.get_mut(node) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// The candidate of a VIP that comes first, and the place of `me`; `None` without candidates.
     pub fn rank(&self, vip: IpAddr, candidates: &[&NodeName], me: &NodeName) -> Option<Rank> {
         let mut sorted = candidates.to_vec();

@@ -103,6 +103,11 @@ impl Standing {
     pub const fn is_held(self) -> bool {
         matches!(self, Self::Held { .. })
     }
+
+    /// Whether the member owned the VIP and gave it to nobody.
+    pub const fn is_released(self) -> bool {
+        matches!(self, Self::Released { .. })
+    }
 }
 
 // === impl Entry ===

@@ -22,7 +22,7 @@ impl Ownership {
         }
         // Keeping may have ended in giving up.
         let owner = self.greatest(vip);
-        self.note_owner(vip, owner.as_ref());
+        self.note_owner(now, vip, owner.as_ref());
         if owner.is_none() && self.facts.claims.contains_key(&vip) {
             self.note_orphan(now, vip);
         } else {
@@ -56,7 +56,7 @@ impl Ownership {
         }
     }
 
-    fn note_owner(&mut self, vip: IpAddr, owner: Option<&Record>) {
+    fn note_owner(&mut self, now: Time, vip: IpAddr, owner: Option<&Record>) {
         let Some(state) = self.vips.get_mut(&vip) else {
             return;
         };
@@ -64,9 +64,44 @@ impl Ownership {
             state.owner = owner.cloned();
             self.revision += 1;
         }
-        if owner.is_some_and(|owner| owner.epoch < state.floor) {
+        let Some(owner) = owner else {
+            self.note_abandoned(now, vip);
+            return;
+        };
+        state.unowned_since = None;
+        state.is_abandoned = false;
+        state.was_cleared = false;
+        state.defended_until = None;
+        if owner.epoch < state.floor {
             self.unexplained.insert(vip);
         }
+    }
+
+    /// Finds out whether a VIP without owner is to be cleared from its claim's status.
+    fn note_abandoned(&mut self, now: Time, vip: IpAddr) {
+        let claim = self.facts.claims.get(&vip);
+        let named = claim.map(|claim| claim.status_owner.is_some());
+        let Some(state) = self.vips.get_mut(&vip) else {
+            return;
+        };
+        let before = (state.is_abandoned, state.defended_until);
+        let abandoned_at = *state.unowned_since.get_or_insert(now) + self.timing.abandon;
+        state.is_abandoned = abandoned_at <= now;
+        if named == Some(false) {
+            state.was_cleared = state.is_abandoned;
+            state.defended_until = None;
+        } else if state.defended_until.is_some_and(|until| until <= now) {
+            state.was_cleared = false;
+            state.defended_until = None;
+        } else if state.was_cleared && named == Some(true) {
+            state.defended_until.get_or_insert(now + self.timing.defended);
+        }
+        if (state.is_abandoned, state.defended_until) != before {
+            self.revision += 1;
+        }
+        let wakes = [Some(abandoned_at), state.defended_until];
+        let wakes = wakes.into_iter().flatten().filter(|at| *at > now);
+        self.agenda.extend(wakes.map(|at| (at, vip)));
     }
 
     /// Why this node is no candidate for a VIP, or where it would answer.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::message::{Message, OFFERS_PER_MESSAGE, Offer, Refusal};
+use super::message::{Message, OFFERS_PER_MESSAGE, Offer, Refusal, Stage};
 use super::take::Take;
 use super::{Effect, Lost, Move, Ownership};
 use crate::node::NodeName;
@@ -43,7 +43,7 @@ impl Ownership {
             let Some(tenure) = self.tenures.get(&vip) else {
                 continue;
             };
-            let mut candidates = self.other_candidates(vip);
+            let mut candidates = self.other_candidates(vip, Stage::Ready);
             candidates.retain(|node| !tenure.tried.contains(*node));
             let target = load
                 .rank(vip, &candidates, &self.node)
@@ -88,7 +88,7 @@ impl Ownership {
     }
 
     /// Takes what another member offers, or refuses.
-    pub(super) fn receive_offers(&mut self, from: &NodeName, offers: &[Offer]) {
+    pub(super) fn receive_offers(&mut self, now: Time, from: &NodeName, offers: &[Offer]) {
         let mut refusals = Vec::new();
         for Offer { vip, epoch, reason } in offers {
             let is_taken = self.tenures.get(vip).is_some_and(|tenure| tenure.epoch == *epoch);
@@ -102,7 +102,7 @@ impl Ownership {
                 reason: *reason,
                 from: Some(from.clone()),
             };
-            if *epoch <= floor || !self.start.is_synced() || !self.take(*vip, take) {
+            if *epoch <= floor || !self.start.is_synced() || !self.take(now, *vip, take) {
                 refusals.push(Refusal {
                     vip: *vip,
                     epoch: *epoch,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Ownership;
-use super::message::Profile;
+use super::message::{Profile, Stage};
 use crate::facts::{Advertisement, Facts};
 use crate::time::Time;
 
@@ -88,8 +88,15 @@ impl Ownership {
     pub(super) fn refresh_profile(&mut self) {
         let profile = Profile {
             version: self.profile.version,
-            is_ready: self.start.is_synced(),
-            is_draining: self.drain.is_some(),
+            stage: if self.drain.is_some() {
+                Stage::Draining
+            } else if self.start.is_synced() {
+                Stage::Ready
+            } else if self.facts.complete {
+                Stage::Syncing
+            } else {
+                Stage::Starting
+            },
             interfaces: Profile::published_interfaces(&self.facts.interfaces),
         };
         if profile != self.profile {

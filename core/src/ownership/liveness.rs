@@ -18,14 +18,21 @@ impl Ownership {
         self.members.iter().filter(|(_, member)| member.is_live)
     }
 
-    pub(super) fn is_live(&self, node: &NodeName) -> bool {
+    /// Whether a member counts as live here.
+    pub fn is_live(&self, node: &NodeName) -> bool {
         *node == self.node || self.members.get(node).is_some_and(|member| member.is_live)
     }
 
     pub(super) fn note_up(&mut self, now: Time, node: &NodeName, boot: Boot) {
-        if let Some(member) = self.meet(node, boot) {
-            member.is_up = true;
-            self.review(now, node, MoveReason::NodeDown);
+        let Some(member) = self.meet(node, boot) else {
+            return;
+        };
+        let was_only_heard = member.is_live && !member.is_up;
+        member.is_up = true;
+        self.review(now, node, MoveReason::NodeDown);
+        if was_only_heard {
+            // What was said to it so far may not have been sent: membership knew no way to it.
+            self.greet(now, node);
         }
     }
 
@@ -128,6 +135,7 @@ impl Ownership {
             };
             member.outbound = Outbound::default();
             self.is_order_stale = true;
+            self.allow_raises();
             self.greet(now, node);
         } else {
             self.end(node, reason);
@@ -163,6 +171,7 @@ impl Ownership {
             .iter()
             .filter(|(_, handover)| handover.target() == node);
         self.dirty.extend(offered.map(|(vip, _)| *vip));
+        self.allow_raises();
         self.is_order_stale = true;
         self.revision += 1;
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::message::{Have, Profile};
+use super::message::{Have, Profile, Stage};
 use crate::node::Boot;
 use crate::table::{Replica, Version};
 use crate::time::Time;
@@ -99,12 +99,12 @@ impl Member {
         self.heard.map(|heard| heard + heard_for)
     }
 
-    /// Whether it may be offered a VIP, as far as it says itself.
-    pub(super) fn willing_profile(&self) -> Option<&Profile> {
+    /// Its profile, if it is live and in this stage.
+    pub(super) fn profile_in(&self, stage: Stage) -> Option<&Profile> {
         self.inbound
             .profile
             .as_ref()
-            .filter(|profile| self.is_live && profile.is_ready && !profile.is_draining)
+            .filter(|profile| self.is_live && profile.stage == stage)
     }
 
     /// What is held of this member, as it is told.

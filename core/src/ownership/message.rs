@@ -76,12 +76,23 @@ pub struct Have {
 pub struct Profile {
     /// How many changes there were, this one included.
     pub version: Version,
-    /// It has synced, and answers for what it owns.
-    pub is_ready: bool,
-    /// It is about to leave, and takes nothing.
-    pub is_draining: bool,
+    /// How far its life has come.
+    pub stage: Stage,
     /// Its usable interfaces, as many as fit: the member itself judges by all of them.
     pub interfaces: Vec<Interface>,
+}
+
+/// How far the life of one boot of a speaker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// It has not completed its lists.
+    Starting,
+    /// It knows the facts, and waits for what other members publish.
+    Syncing,
+    /// It answers and takes.
+    Ready,
+    /// It is about to leave, and takes nothing.
+    Draining,
 }
 
 /// What is remembered of the epochs of a VIP.
@@ -188,8 +199,7 @@ mod tests {
         assert!(published.len() >= 10, "only {} are published", published.len());
         let profile = Message::Profile(Profile {
             version: Version(u64::MAX),
-            is_ready: true,
-            is_draining: true,
+            stage: Stage::Draining,
             interfaces: published,
         });
         assert!(

@@ -1,6 +1,7 @@
 //! What an owner does about other records of its VIP: yields to a greater, refutes a smaller, and
 //! rises above what is remembered of dead ones.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +12,9 @@ use crate::reason::MoveReason;
 use crate::record::{Epoch, Record};
 use crate::table::Standing;
 use crate::time::Time;
+
+/// After how many doublings the pause between two rises grows no more: about a minute.
+const MOST_DOUBLINGS: u32 = 6;
 
 // === impl Ownership ===
 
@@ -67,38 +71,66 @@ impl Ownership {
         }
     }
 
-    /// Raises the own epoch above a higher one that no live record explains: once a second at most,
-    /// and above the claim's status once per tenure only, because an owner beyond a partition of
-    /// the gossip would answer every rise through the API with one of its own.
+    /// Raises the own epoch above a higher one that no live record explains: after a second at
+    /// first, and half as often each time, until members come or go. An owner that cannot be heard,
+    /// but sees the claim's status or is told by others, would answer every rise with one of its own.
     pub(super) fn rise_above_floor(&mut self, now: Time, vip: IpAddr) {
-        let floor = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
-        let status = self.status_floor(vip);
+        let status = self.status_floor(now, vip);
+        let known = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
         let Some(tenure) = self.tenures.get_mut(&vip) else {
             return;
         };
-        let is_status_news = status > tenure.epoch && !tenure.has_answered_status;
-        if floor <= tenure.epoch && !is_status_news {
+        let remembered = Some(known).filter(|floor| tenure.epoch < *floor);
+        let Some(floor) = remembered.max(status) else {
             return;
-        }
+        };
         if now < tenure.raise_after {
             self.agenda.insert((tenure.raise_after, vip));
             return;
         }
-        tenure.has_answered_status |= is_status_news;
-        tenure.raise_after = now + self.timing.raise;
-        self.restate(vip, floor.max(status).next(), MoveReason::FloorRaised);
+        tenure.raise_after = now + self.timing.raise * (1 << tenure.raises.min(MOST_DOUBLINGS));
+        tenure.raises += 1;
+        self.restate(vip, floor.next(), MoveReason::FloorRaised);
     }
 
-    /// The epoch of the claim's status, unless its record may still come by gossip: from the target
-    /// of an offer, or from another live member.
-    fn status_floor(&self, vip: IpAddr) -> Epoch {
-        let may_come = |node: &NodeName| *node != self.node && self.is_live(node);
-        self.facts
-            .claims
-            .get(&vip)
-            .filter(|claim| !claim.status_owner.as_ref().is_some_and(may_come))
-            .filter(|_| !self.handovers.contains_key(&vip))
-            .map_or(Epoch::NONE, |claim| Epoch(claim.status_epoch))
+    /// Members have come or gone: what is remembered may have another meaning now.
+    pub(super) fn allow_raises(&mut self) {
+        for (vip, tenure) in self.tenures.iter_mut().filter(|(_, tenure)| tenure.raises > 0) {
+            tenure.raises = 0;
+            self.dirty.insert(*vip);
+        }
+    }
+
+    /// The epoch of the claim's status, once it has outdone the own record for a second: until then
+    /// the record behind it may still come by gossip.
+    fn status_floor(&mut self, now: Time, vip: IpAddr) -> Option<Epoch> {
+        let is_outdone = self.is_outdone(vip);
+        let status = Epoch(self.facts.claims.get(&vip)?.status_epoch);
+        let tenure = self.tenures.get_mut(&vip)?;
+        if !is_outdone {
+            tenure.outdone_since = None;
+            return None;
+        }
+        let counts_at = *tenure.outdone_since.get_or_insert(now) + self.timing.raise;
+        if now < counts_at {
+            self.agenda.insert((counts_at, vip));
+            return None;
+        }
+        Some(status)
+    }
+
+    /// Whether the claim's status has a higher epoch than the own record, or the same with the name
+    /// of a member that cannot be asked which of the two records is the greater.
+    pub(super) fn is_outdone(&self, vip: IpAddr) -> bool {
+        let (Some(claim), Some(tenure)) = (self.facts.claims.get(&vip), self.tenures.get(&vip)) else {
+            return false;
+        };
+        let is_strange = |owner: &NodeName| !self.is_live(owner);
+        match Epoch(claim.status_epoch).cmp(&tenure.epoch) {
+            Ordering::Greater => true,
+            Ordering::Equal => claim.status_owner.as_ref().is_some_and(is_strange),
+            Ordering::Less => false,
+        }
     }
 
     /// States the ownership of a VIP again at a higher epoch: nothing moves.

@@ -2,10 +2,12 @@
 //!
 //! Nothing is persisted, so a restarted speaker knows neither who owns what nor how high epochs
 //! had risen. It waits for the tables and floors of all live members: for 1 s at most once it has
-//! met a member that is ready. If it meets none, the whole cluster starts, and it waits for the
-//! speaker of every Ready node, for 3 s at most.
+//! met a member that is ready. If it meets none, the whole cluster starts, and it waits until the
+//! speaker of every Ready node knows the facts, for 3 s at most: so that they begin together and
+//! share the VIPs out, instead of the quickest one taking all.
 
 use super::Ownership;
+use super::message::{Profile, Stage};
 use crate::node::NodeName;
 use crate::time::Time;
 
@@ -17,6 +19,9 @@ pub(super) struct Start {
     facts_since: Option<Time>,
     /// Since when a member is known that is ready.
     ready_member_since: Option<Time>,
+    /// Until when members that still sync count as candidates: they are about to end a cold start
+    /// too.
+    begins_until: Option<Time>,
 }
 
 // === impl Start ===
@@ -24,6 +29,11 @@ pub(super) struct Start {
 impl Start {
     pub(super) const fn is_synced(&self) -> bool {
         self.is_synced
+    }
+
+    /// Whether the start is only just over.
+    pub(super) fn is_beginning(&self, now: Time) -> bool {
+        self.begins_until.is_some_and(|until| now < until)
     }
 }
 
@@ -62,12 +72,16 @@ impl Ownership {
             return;
         }
         self.start.facts_since.get_or_insert(now);
-        if self.live().any(|(_, member)| member.willing_profile().is_some()) {
+        if self
+            .live()
+            .any(|(_, member)| member.profile_in(Stage::Ready).is_some())
+        {
             self.start.ready_member_since.get_or_insert(now);
         }
         let is_over = self.start_deadline().is_some_and(|deadline| deadline <= now);
         if is_over || self.awaited().is_empty() {
             self.start.is_synced = true;
+            self.start.begins_until = Some(now + self.timing.sync);
             self.is_order_stale = true;
             self.refresh_profile();
             self.dirty.extend(self.facts.claims.keys());
@@ -87,14 +101,17 @@ impl Ownership {
         Some(warm.map_or(cold, |warm| warm.min(cold)))
     }
 
-    /// Whether everything that a node published is held.
+    /// Whether everything that a node published is held; in a cold start, whether it knows the
+    /// facts too.
     fn is_held(&self, node: &NodeName) -> bool {
+        let is_cold = self.start.ready_member_since.is_none();
+        let is_far = |profile: &Profile| !is_cold || profile.stage != Stage::Starting;
         self.members.get(node).is_some_and(|member| {
             let inbound = &member.inbound;
             member.is_live
                 && inbound.behind_since.is_none()
                 && inbound.floors.is_done
-                && inbound.profile.is_some()
+                && inbound.profile.as_ref().is_some_and(is_far)
         })
     }
 }

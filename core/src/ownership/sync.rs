@@ -23,8 +23,13 @@ const RESENDS: u32 = 20;
 // === impl Ownership ===
 
 impl Ownership {
-    /// First words to a member that has just become live.
+    /// First words to a member that has just become live, or that can be sent to only now: nothing
+    /// that was said to it before counts as under way.
     pub(super) fn greet(&mut self, now: Time, node: &NodeName) {
+        if let Some(member) = self.members.get_mut(node) {
+            member.outbound.rewind();
+            member.outbound.resends = 0;
+        }
         self.send_digest(node);
         self.push(now, node);
         if !self.start.is_synced() {
@@ -107,9 +112,14 @@ impl Ownership {
         let Some(member) = self.members.get_mut(from) else {
             return;
         };
+        // What a member has just taken, as opposed to what is learned of it for the first time.
+        let is_recent = member.inbound.behind_since.is_none();
         let news = member.inbound.replica.apply(changes);
         member.inbound.advertise(now, changes.upto);
         for entry in news {
+            if is_recent && entry.standing.is_held() {
+                self.recent.insert(entry.vip, now);
+            }
             self.take_in(from, entry);
         }
         self.acknowledge(from);

@@ -1,9 +1,11 @@
 //! Takes VIPs that no live member owns: who is first, how long others wait, and what must be known
 //! before.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::message::Stage;
 use super::{Move, Ownership, Tenure, VipState};
 use crate::candidate::Judge;
 use crate::node::NodeName;
@@ -95,7 +97,7 @@ impl Ownership {
             self.place_orphans(now);
         }
         while let Some(vip) = self.ripe.pop_first() {
-            self.take_orphan(vip);
+            self.take_orphan(now, vip);
         }
     }
 
@@ -115,49 +117,64 @@ impl Ownership {
     }
 
     /// The walk: in address order, each counted for its first candidate before the next.
+    ///
+    /// What was taken a moment ago is counted where the walk comes to it, and not beforehand: so a
+    /// member that walks a little later than others comes to the same answer as they did.
     fn place_orphans(&mut self, now: Time) {
+        self.recent.retain(|_, taken| now < *taken + self.timing.wave());
         let mut load = self.load();
-        let expected = self
-            .orphans
-            .iter()
-            .filter(|(vip, _)| !self.unplaced.contains(vip));
-        for first in expected.filter_map(|(_, orphan)| orphan.first.as_ref()) {
-            load.add(first, 1);
-        }
-        for vip in std::mem::take(&mut self.unplaced) {
-            let waits = self
-                .orphans
-                .get(&vip)
-                .and_then(|orphan| orphan.superseded_since)
-                .is_some_and(|since| now < since + self.timing.sync && !self.has_heard_all(since));
-            if waits {
-                self.unplaced.insert(vip);
-                continue;
-            }
-            let rank = load.rank(vip, &self.candidates(vip), &self.node);
-            let Some(orphan) = self.orphans.get_mut(&vip) else {
-                continue;
-            };
-            orphan.superseded_since = None;
-            orphan.first = rank.as_ref().map(|rank| rank.first.clone());
-            if let Some(first) = &orphan.first {
-                load.add(first, 1);
-            }
-            let since = orphan.place.map_or(now, |place| place.since);
-            orphan.place = rank.and_then(|rank| rank.place).map(|place| Place {
-                slot: u8::try_from(place).unwrap_or(LAST_SLOT).min(LAST_SLOT),
-                since,
-            });
-            match orphan.place.map(|place| place.due(self.timing.slot)) {
-                Some(due) if due <= now => {
-                    self.ripe.insert(vip);
-                }
-                Some(due) => {
-                    self.agenda.insert((due, vip));
-                }
-                None => {}
+        for vip in self.recent.keys() {
+            if let Some(owner) = self.owner_of(*vip) {
+                load.remove(owner);
             }
         }
+        let walked: BTreeSet<_> = self.orphans.keys().chain(self.recent.keys()).copied().collect();
+        for vip in walked {
+            if self.unplaced.contains(&vip) {
+                self.place(now, vip, &load);
+            }
+            let expected = self.orphans.get(&vip).and_then(|orphan| orphan.first.as_ref());
+            if let Some(node) = expected.or_else(|| self.owner_of(vip)) {
+                load.add(node, 1);
+            }
+        }
+    }
+
+    /// Finds this node's place among the candidates of one orphan.
+    fn place(&mut self, now: Time, vip: IpAddr, load: &Load) {
+        let superseded_since = self.orphans.get(&vip).and_then(|orphan| orphan.superseded_since);
+        let must_wait = |since| now < since + self.timing.sync && !self.has_heard_all(since);
+        if superseded_since.is_some_and(must_wait) {
+            return;
+        }
+        self.unplaced.remove(&vip);
+        let rank = load.rank(vip, &self.candidates(now, vip), &self.node);
+        let Some(orphan) = self.orphans.get_mut(&vip) else {
+            return;
+        };
+        orphan.superseded_since = None;
+        let since = orphan.place.map_or(now, |place| place.since);
+        let place = rank.as_ref().and_then(|rank| rank.place).map(|place| Place {
+            slot: u8::try_from(place).unwrap_or(LAST_SLOT).min(LAST_SLOT),
+            since,
+        });
+        orphan.first = rank.map(|rank| rank.first);
+        orphan.place = place;
+        match place.map(|place| place.due(self.timing.slot)) {
+            Some(due) if due <= now => {
+                self.ripe.insert(vip);
+            }
+            Some(due) => {
+                self.agenda.insert((due, vip));
+            }
+            None => {}
+        }
+    }
+
+    /// The live member that owned a VIP when it was looked at last.
+    fn owner_of(&self, vip: IpAddr) -> Option<&NodeName> {
+        let owner = self.vips.get(&vip)?.owner.as_ref()?;
+        Some(&owner.node)
     }
 
     /// How many VIPs each live member holds.
@@ -171,26 +188,31 @@ impl Ownership {
     }
 
     /// The candidates for a VIP as this node sees them, itself included.
-    fn candidates(&self, vip: IpAddr) -> Vec<&NodeName> {
-        let others = self.other_candidates(vip);
-        let own = self.judge_self(vip).is_ok().then_some(&self.node);
-        others.into_iter().chain(own).collect()
+    fn candidates(&self, now: Time, vip: IpAddr) -> Vec<&NodeName> {
+        let mut candidates = self.other_candidates(vip, Stage::Ready);
+        if self.start.is_beginning(now) {
+            candidates.extend(self.other_candidates(vip, Stage::Syncing));
+        }
+        if self.judge_self(vip).is_ok() {
+            candidates.push(&self.node);
+        }
+        candidates
     }
 
-    /// The other members that seem to be candidates for a VIP.
-    pub(super) fn other_candidates(&self, vip: IpAddr) -> Vec<&NodeName> {
+    /// The other members in a stage that seem to be candidates for a VIP.
+    pub(super) fn other_candidates(&self, vip: IpAddr, stage: Stage) -> Vec<&NodeName> {
         let judge = Judge::new(&self.facts);
         self.live()
             .filter(|(node, member)| {
                 member
-                    .willing_profile()
+                    .profile_in(stage)
                     .is_some_and(|profile| judge.interfaces_of(vip, node, &profile.interfaces).is_ok())
             })
             .map(|(node, _)| node)
             .collect()
     }
 
-    fn take_orphan(&mut self, vip: IpAddr) {
+    fn take_orphan(&mut self, now: Time, vip: IpAddr) {
         let Some(slot) = self
             .orphans
             .get(&vip)
@@ -216,11 +238,11 @@ impl Ownership {
             reason,
             from,
         };
-        self.take(vip, take);
+        self.take(now, vip, take);
     }
 
     /// Becomes the owner of a VIP, if this node is a candidate. `false`: it is none.
-    pub(super) fn take(&mut self, vip: IpAddr, take: Take) -> bool {
+    pub(super) fn take(&mut self, now: Time, vip: IpAddr, take: Take) -> bool {
         let Ok(interfaces) = self.judge_self(vip) else {
             return false;
         };
@@ -241,12 +263,14 @@ impl Ownership {
                 interfaces,
                 burst,
                 claim_version: 0,
-                refuted: std::collections::BTreeMap::new(),
-                has_answered_status: false,
+                refuted: BTreeMap::new(),
+                raises: 0,
+                outdone_since: None,
                 raise_after: Time::ZERO,
-                tried: std::collections::BTreeSet::new(),
+                tried: BTreeSet::new(),
             },
         );
+        self.recent.insert(vip, now);
         self.state(vip, epoch, Standing::Held { slot });
         self.report(Move {
             vip,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::record::LAST_SLOT;
+
 /// Periods and bounds; the defaults are the product's, tests may shorten none of them in secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -22,6 +24,10 @@ pub struct Timing {
     pub cold_start: Duration,
     /// How often an owner may raise its epoch above a remembered one.
     pub raise: Duration,
+    /// How long a VIP is without owner before a dead one is cleared from its claim's status.
+    pub abandon: Duration,
+    /// How long an owner that wrote itself into the status again is believed to live elsewhere.
+    pub defended: Duration,
     /// How long a drain may take before the goodbye.
     pub drain: Duration,
     /// How long a vanished pool's advertisements still count.
@@ -34,6 +40,13 @@ pub struct Timing {
 
 // === impl Timing ===
 
+impl Timing {
+    /// How long it takes until the last slot has taken what was orphaned at one time.
+    pub(super) fn wave(&self) -> Duration {
+        self.slot * (u32::from(LAST_SLOT) + 1)
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -45,6 +58,8 @@ impl Default for Timing {
             sync: Duration::from_secs(1),
             cold_start: Duration::from_secs(3),
             raise: Duration::from_secs(1),
+            abandon: Duration::from_secs(1),
+            defended: Duration::from_secs(600),
             drain: Duration::from_secs(1),
             linger: Duration::from_secs(10),
             memory: Duration::from_secs(3_600),

@@ -26,11 +26,12 @@ pub struct VipView {
     pub withheld: Option<Withheld>,
 }
 
-/// What this node has to see to in the status of a claim. A duty stands until something changes:
-/// the writer compares it with the status that is there.
+/// What this node has to see to in the status of a claim. The writer compares it with the status
+/// that is there, whenever [`Ownership::revision`] or the claim changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// This node owns the VIP: owner, epoch and last move are written.
+    /// This node owns the VIP: owner, epoch and last move are written. Not while the status names
+    /// an owner at the same or a higher epoch that is not heard: both would write it by turns.
     Own {
         /// The epoch.
         epoch: u64,
@@ -41,8 +42,8 @@ pub enum Duty {
         /// Where it is answered.
         interfaces: BTreeSet<IfIndex>,
     },
-    /// Nobody owns it: an owner named in the status is cleared if it is this node or, by the
-    /// lowest-named live speaker, if it is not live.
+    /// Nobody owns it: an owner named in the status is cleared if it is this node or, after a second
+    /// in which nobody has taken it, by the lowest-named live speaker if it is not live.
     Clear {
         /// The highest epoch that is remembered: a status above it belongs to a newer owner.
         epoch: u64,
@@ -82,24 +83,34 @@ impl Ownership {
     /// Claims without holders are asked for too: that is how a withdrawal is completed.
     pub fn duty(&self, vip: IpAddr, status_owner: Option<&NodeName>) -> Option<Duty> {
         if let Some(tenure) = self.tenures.get(&vip) {
-            return Some(Duty::Own {
+            return (!self.is_outdone(vip)).then(|| Duty::Own {
                 epoch: tenure.epoch.0,
                 reason: tenure.reason,
                 from: tenure.from.clone(),
                 interfaces: tenure.interfaces.clone(),
             });
         }
+        let named = status_owner?;
         let state = self.vips.get(&vip);
         let is_owned = state.is_some_and(|state| state.owner.is_some());
-        if is_owned || !self.start.is_synced() {
-            return None;
-        }
-        let named = status_owner?;
+        let is_abandoned = state.is_none_or(|state| state.is_abandoned && state.defended_until.is_none());
         let is_lowest = self.live().all(|(node, _)| self.node < *node);
-        let is_mine = *named == self.node || (is_lowest && !self.is_live(named));
-        is_mine.then(|| Duty::Clear {
-            epoch: state.map_or(0, |state| state.floor.0),
+        let is_released = self
+            .table
+            .get(vip)
+            .is_some_and(|entry| entry.standing.is_released());
+        let must_clear = if *named == self.node {
+            is_released || is_abandoned
+        } else {
+            is_abandoned && is_lowest && !self.is_live(named)
+        };
+        (must_clear && !is_owned && self.start.is_synced()).then(|| Duty::Clear {
+            epoch: self.status_epoch(vip).max(state.map_or(0, |state| state.floor.0)),
         })
+    }
+
+    fn status_epoch(&self, vip: IpAddr) -> u64 {
+        self.facts.claims.get(&vip).map_or(0, |claim| claim.status_epoch)
     }
 
     /// The live members, this node included, by name.
