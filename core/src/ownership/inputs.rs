@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Ownership;
 use super::message::{Profile, Stage};
 use crate::facts::{Advertisement, Facts};
+use crate::interface::Interface;
 use crate::time::Time;
 
 /// Pools that vanished a short while ago.
@@ -35,13 +36,13 @@ impl Ownership {
             .pools
             .retain(|pool, _| !given.pools.contains_key(pool));
         self.lingering.given = given;
-        self.use_facts();
+        self.use_facts(now);
     }
 
     pub(super) fn expire_lingering(&mut self, now: Time) {
         if self.lingering_deadline().is_some_and(|at| at <= now) {
             self.lingering.pools.retain(|_, (_, until)| *until > now);
-            self.use_facts();
+            self.use_facts(now);
         }
     }
 
@@ -50,7 +51,7 @@ impl Ownership {
     }
 
     /// Decides by the facts as given, and by pools that linger.
-    fn use_facts(&mut self) {
+    fn use_facts(&mut self, now: Time) {
         let mut facts = self.lingering.given.clone();
         if !self.lingering.pools.is_empty() {
             let lingering = self
@@ -61,6 +62,10 @@ impl Ownership {
             Arc::make_mut(&mut facts).pools.extend(lingering);
         }
         let old = std::mem::replace(&mut self.facts, facts);
+        let is_new = |new: &Interface| old.interfaces.iter().all(|old| old.index != new.index);
+        if self.facts.interfaces.iter().any(is_new) {
+            self.start_anew(now);
+        }
         self.mark_changed(&old);
         self.refresh_profile();
     }

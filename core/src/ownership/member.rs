@@ -132,6 +132,13 @@ impl Inbound {
         self.check_behind(now);
     }
 
+    /// What it said to have may be old: it counts as held again once it says so again.
+    pub(super) fn forget_advertised(&mut self, now: Time) {
+        self.advertised = None;
+        self.floors = FloorsProgress::default();
+        self.check_behind(now);
+    }
+
     /// Keeps `behind_since` true to its name; to be called after each change of what is held.
     pub(super) fn check_behind(&mut self, now: Time) {
         let is_held = self

@@ -5,6 +5,9 @@
 //! met a member that is ready. If it meets none, the whole cluster starts, and it waits until the
 //! speaker of every Ready node knows the facts, for 3 s at most: so that they begin together and
 //! share the VIPs out, instead of the quickest one taking all.
+//!
+//! A node to which an interface comes back begins anew too, since it may have been cut off: what it
+//! held of the others is old then, and whoever it lost it has only just begun to look for.
 
 use super::Ownership;
 use super::message::{Profile, Stage};
@@ -85,6 +88,15 @@ impl Ownership {
             self.is_order_stale = true;
             self.refresh_profile();
             self.dirty.extend(self.facts.claims.keys());
+        }
+    }
+
+    /// Begins anew when an interface has come back. What is still owned goes on being answered: others
+    /// have taken it only if the interface was away for long, and then say so.
+    pub(super) fn start_anew(&mut self, now: Time) {
+        self.start = Start::default();
+        for member in self.members.values_mut().filter(|member| member.is_live) {
+            member.inbound.forget_advertised(now);
         }
     }
 
