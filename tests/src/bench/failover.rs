@@ -111,6 +111,10 @@ async fn measure(lab: &Lab, fault: Fault, vip: IpAddr) -> Result<Round> {
     let prober = client.probe(vip, 80, ProberOptions::default())?;
     prober.wait_for_answers(CALM, PATIENCE).await?;
     fault.make(node).await?;
+    if fault == Fault::Killed {
+        // The node goes on forwarding, so that only who has to ask for its address sees the fault.
+        client.forget_neighbor(vip)?;
+    }
     // Answers of the last owner may still be under way, so the next owner's word comes first.
     lab.wait_owner(vip, Some(&owner)).await?;
     prober.wait_for_answers(CALM, PATIENCE).await?;

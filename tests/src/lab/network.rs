@@ -199,10 +199,14 @@ pub(crate) fn default_routes() -> [&'static str; 2] {
     ]
 }
 
+/// The API server's MAC address on the management network. Without one of its own a bridge takes that
+/// of a port, and another one when a node is plugged in: whoever resolved it before asks a dead MAC.
+const API_SERVER_MAC: &str = "02:fe:00:00:01:01";
+
 /// Makes the management network in the control plane's namespace.
 pub(crate) fn create_management(control_plane: &Netns) -> Result<()> {
     control_plane.ip(&[
-        "link add mgmt0 type bridge",
+        &format!("link add mgmt0 address {API_SERVER_MAC} type bridge"),
         &format!("addr add {API_SERVER}/24 dev mgmt0"),
         "link set mgmt0 up",
     ])

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::app::AppPod;
 use super::artifacts::{Artifacts, lab_program};
 use super::home::Home;
+use super::host::Host;
 use super::kube_proxy::{self, ProxyMode};
 use super::machine::Machine;
 use super::netns::Netns;
@@ -64,6 +66,8 @@ struct State {
 #[derive(Debug)]
 struct Running {
     speaker: Option<Process>,
+    /// A killed speaker whose sockets the kernel may still be closing: it takes half a second.
+    killed: Option<Process>,
     /// kube-proxy and agent, or the init of a node that runs pods.
     programs: Vec<Process>,
     machine: Machine,
@@ -93,6 +97,11 @@ impl Node {
     /// Its namespace; fails while the power is off.
     pub fn netns(&self) -> Result<Netns> {
         Ok(self.running()?.machine.netns.clone())
+    }
+
+    /// Itself as a client: what it sees when its own programs ask somebody.
+    pub fn as_host(&self) -> Result<Host> {
+        Ok(Host::new(&self.netns()?))
     }
 
     /// Runs a command on it and returns what it printed; fails unless it succeeds.
@@ -127,6 +136,7 @@ impl Node {
         let running = Running {
             programs: programs.collect::<Result<_>>()?,
             speaker: speaker.transpose()?,
+            killed: None,
             machine,
         };
         for pod in &mut state.pods {
@@ -147,13 +157,14 @@ impl Node {
         let running = self.state.lock().running.take();
         let Running {
             speaker,
+            killed,
             programs,
             machine,
         } = running.with_context(|| format!("{} has no power", self.name()))?;
         self.tell(Happening::Isolated(Cause::Power));
         self.set_port("down")?;
         self.set_management_port("down")?;
-        drop((speaker, programs));
+        drop((speaker, killed, programs));
         for pod in &mut self.state.lock().pods {
             pod.stop()?;
         }
@@ -233,6 +244,8 @@ impl Node {
         if running.speaker.is_some() {
             bail!("{} has a speaker already", self.name());
         }
+        // Waits for its end.
+        drop(running.killed.take());
         running.speaker = Some(launch.start(&self.site.home)?);
         state.speaker = Some(launch);
         Ok(())
@@ -244,11 +257,14 @@ impl Node {
         self.launch_speaker(launch.with_context(|| format!("{} never had a speaker", self.name()))?)
     }
 
-    /// Kills its speaker with SIGKILL.
+    /// Kills its speaker with SIGKILL: nothing of it runs any more. The kernel closes its sockets when
+    /// it gets round to it, which the next start waits for.
     pub fn kill_speaker(&self) -> Result<()> {
-        let speaker = self.running()?.speaker.take();
-        self.need(speaker)?.kill()?;
+        let mut running = self.running()?;
+        let speaker = self.need(running.speaker.take())?;
+        speaker.signal(Signal::SIGKILL)?;
         self.tell(Happening::Ended);
+        running.killed = Some(speaker);
         Ok(())
     }
 

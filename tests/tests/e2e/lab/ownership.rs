@@ -25,10 +25,14 @@ enum Loss {
 // === impl Loss ===
 
 impl Loss {
-    async fn begin(self, stage: &Stage, node: &str) -> Result<()> {
+    async fn begin(self, stage: &Stage, node: &str, vip: IpAddr) -> Result<()> {
         let node = stage.lab.node(node)?;
         match self {
-            Self::Killed => node.kill_speaker(),
+            Self::Killed => {
+                node.kill_speaker()?;
+                // The node goes on forwarding: only who has to ask for its address sees the loss.
+                stage.lab.client_host()?.forget_neighbor(vip)
+            }
             Self::Unplugged => node.cut_link(),
             Self::PoweredOff => node.power_off().await,
         }
@@ -42,6 +46,7 @@ impl Loss {
             Self::PoweredOff => {
                 node.boot()?;
                 stage.lab.wait_nodes_ready(&[name.to_owned()], true).await?;
+                stage.wait_forwards(name).await?;
             }
         }
         node.wait_speaker_ready().await?;
@@ -71,7 +76,7 @@ async fn fails_over(loss: Loss) -> Result<()> {
         let vip = stage.vips[round % 2];
         let before = stage.owned(vip).await?;
         let prober = stage.probe(vip).await?;
-        loss.begin(&stage, &before.node).await?;
+        loss.begin(&stage, &before.node, vip).await?;
         let after = stage.wait_moved_from(vip, &before.node).await?;
         let report = Stage::report(prober).await?;
         outages.push(report.longest_outage());

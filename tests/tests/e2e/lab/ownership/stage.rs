@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::AddressClaim;
-use ferrolb_tests::chart;
 use ferrolb_tests::lab::prober::{ProbeReport, Prober, ProberOptions};
 use ferrolb_tests::lab::{Lab, eventually};
 use k8s_openapi::api::core::v1::Service;
@@ -52,15 +51,7 @@ impl Stage {
     /// Starts everything; both VIPs are owned and served then.
     pub(crate) async fn start() -> Result<Self> {
         let lab = Lab::builder().process_nodes(4).start().await?;
-        let crds = chart::directory().join("crds");
-        lab.kubectl(["apply".as_ref(), "-f".as_ref(), crds.as_os_str()])?;
-        lab.kubectl([
-            "wait",
-            "crd",
-            "--all",
-            "--for=condition=Established",
-            "--timeout=20s",
-        ])?;
+        lab.install_crds().await?;
         lab.run_app(SERVICE, &[SERVER]).await?;
         lab.create_load_balancer(SERVICE, json!({})).await?;
         let stage = Self {
@@ -69,6 +60,9 @@ impl Stage {
         };
         stage.lend()?;
         stage.show(&stage.vips).await?;
+        for node in OWNERS {
+            stage.wait_forwards(node).await?;
+        }
         stage.lab.start_speakers(&[]).await?;
         for vip in stage.vips {
             stage.wait_served(vip).await?;
@@ -104,6 +98,18 @@ impl Stage {
         services
             .patch_status(SERVICE, &PatchParams::default(), &patch)
             .await?;
+        Ok(())
+    }
+
+    /// Waits until kube-proxy of a node forwards what comes for the VIPs, whoever owns them.
+    pub(crate) async fn wait_forwards(&self, node: &str) -> Result<()> {
+        for vip in self.vips {
+            let host = self.lab.node(node)?.as_host()?;
+            eventually(PATIENCE, &format!("{node} forwards {vip}"), async || {
+                host.http_get(vip, 80).await
+            })
+            .await?;
+        }
         Ok(())
     }
 
