@@ -308,10 +308,9 @@ impl<'a> Driver<'a> {
             ownership: &self.ownership,
             interfaces: self.world.interfaces(),
             named_owners: self.world.named_owners(),
-            now,
             wall: clock::timestamp(),
         });
-        self.report_at = self.reporter.poll_timeout();
+        self.report_at = None;
         if !changes.is_empty() {
             self.ports.reports.merge(|reports| reports.extend(changes));
         }

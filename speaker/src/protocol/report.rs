@@ -3,30 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ferrolb_core::interface::IfIndex;
 use ferrolb_core::node::NodeName;
 use ferrolb_core::ownership::{Duty, Ownership};
-use ferrolb_core::time::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::Reports;
 use crate::api::status::{Desired, LastMove, Owner};
 use crate::netlink::Interfaces;
 
-/// How long the name of another node stands in a status although nobody answers: its successor
-/// will write its own name in the meantime, which saves a write.
-const CLEAR_AFTER: Duration = Duration::from_secs(1);
-
 /// What was reported last, and since when it is so.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
     reported: BTreeMap<IpAddr, Desired>,
-    /// Since when nobody answers although the status names another node.
-    unanswered: BTreeMap<IpAddr, Time>,
-    /// When the next of those is due.
-    clear_at: Option<Time>,
 }
 
 /// What a report is made from.
@@ -36,7 +26,6 @@ pub(super) struct Present<'a> {
     pub(super) interfaces: &'a Interfaces,
     /// The nodes that claims name as their owners.
     pub(super) named_owners: &'a BTreeMap<IpAddr, NodeName>,
-    pub(super) now: Time,
     pub(super) wall: Timestamp,
 }
 
@@ -48,29 +37,14 @@ impl Reporter {
         let owned = present.ownership.plan().announcements.keys();
         let vips: BTreeSet<IpAddr> = owned.chain(present.named_owners.keys()).copied().collect();
         let mut reports = Reports::new();
-        let mut unanswered = BTreeMap::new();
         for vip in &vips {
             let named = present.named_owners.get(vip);
             let Some(duty) = present.ownership.duty(*vip, named) else {
                 continue;
             };
-            if matches!(duty, Duty::Clear { .. }) && named != Some(present.node) {
-                let since = *self.unanswered.get(vip).unwrap_or(&present.now);
-                unanswered.insert(*vip, since);
-                if present.now < since + CLEAR_AFTER {
-                    continue;
-                }
-            }
             let desired = self.desired(*vip, duty, present);
             reports.insert(*vip, Some(desired));
         }
-        self.clear_at = unanswered
-            .values()
-            .map(|since| *since + CLEAR_AFTER)
-            .filter(|at| *at > present.now)
-            .min();
-        self.unanswered = unanswered;
-
         let gone = self.reported.keys().filter(|vip| !reports.contains_key(*vip));
         let gone: Vec<_> = gone.map(|vip| (*vip, None)).collect();
         reports.extend(gone);
@@ -82,11 +56,6 @@ impl Reporter {
             };
         }
         reports
-    }
-
-    /// When to ask again although nothing happened.
-    pub(super) const fn poll_timeout(&self) -> Option<Time> {
-        self.clear_at
     }
 
     fn desired(&self, vip: IpAddr, duty: Duty, present: &Present<'_>) -> Desired {
