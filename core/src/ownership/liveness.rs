@@ -136,6 +136,8 @@ impl Ownership {
             member.outbound = Outbound::default();
             self.is_order_stale = true;
             self.allow_raises();
+            // A status may be written over the name of a member that can be heard.
+            self.revision += 1;
             self.greet(now, node);
         } else {
             self.end(node, reason);

@@ -21,9 +21,10 @@ pub(super) const BUDGET: usize = 1_100;
 /// One message from one member to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
-    /// What there is to be held of the sender, and what it holds of the receiver: every 100 ms.
+    /// What there is to be held of the sender, and what it holds of the receiver: every 100 ms,
+    /// and whenever the receiver has sent something of its own.
     Digest(Digest),
-    /// What the sender holds of the receiver: acknowledges, and asks for the rest.
+    /// What the sender holds of the receiver: asks for the rest.
     Have(Have),
     /// The sender's profile.
     Profile(Profile),

@@ -1,7 +1,8 @@
 //! Keeps what members publish the same everywhere: digests, pushes, acknowledgments.
 //!
 //! A change is pushed to every live member at once and again every 15 ms until acknowledged, a
-//! bounded number of times; digests every 100 ms repair whatever is still missing then. What a
+//! bounded number of times; digests every 100 ms repair whatever is still missing then. A digest is
+//! the acknowledgment too: whoever is heard at all tells what there is to be held of it. What a
 //! member holds is what it said last: if it says less than before, it has lost it.
 
 use super::message::{BUDGET, Digest, Have, Message, Profile};
@@ -105,7 +106,7 @@ impl Ownership {
             inbound.check_behind(now);
             self.is_order_stale = true;
         }
-        self.acknowledge(from);
+        self.send_digest(from);
     }
 
     pub(super) fn receive_changes(&mut self, now: Time, from: &NodeName, changes: &Changes) {
@@ -122,7 +123,7 @@ impl Ownership {
             }
             self.take_in(from, entry);
         }
-        self.acknowledge(from);
+        self.send_digest(from);
     }
 
     /// Takes in what another live member says about one VIP.
@@ -155,12 +156,6 @@ impl Ownership {
             Standing::Silent => lost(MoveReason::NodeDown, true),
         }
         self.dirty.insert(vip);
-    }
-
-    fn acknowledge(&mut self, to: &NodeName) {
-        if let Some(have) = self.members.get(to).map(super::member::Member::have) {
-            self.send(to, Message::Have(have));
-        }
     }
 
     /// Tells every live member what has changed since the last time.

@@ -88,6 +88,8 @@ pub(crate) struct Sim {
     hosts: BTreeMap<NodeName, Host>,
     nodes: Vec<NodeName>,
     cuts: BTreeSet<(NodeName, NodeName)>,
+    /// Who was heard by whom since both run and nothing was cut, as (from, to).
+    heard: BTreeSet<(NodeName, NodeName)>,
     swim: Swim,
     queue: BTreeMap<(Time, u64), Event>,
     events: u64,
@@ -116,6 +118,7 @@ impl Sim {
             hosts: BTreeMap::new(),
             nodes: names.clone(),
             cuts: BTreeSet::new(),
+            heard: BTreeSet::new(),
             swim: Swim::default(),
             queue: BTreeMap::new(),
             events: 0,
@@ -199,6 +202,7 @@ impl Sim {
 
     fn end(&mut self, node: &NodeName) {
         self.host(node).machine = None;
+        self.heard.retain(|(from, to)| from != node && to != node);
         self.swim.forget(node);
         self.oracle.ended(node);
     }
@@ -214,6 +218,7 @@ impl Sim {
     /// Datagrams from one to another are lost from now on.
     pub(crate) fn cut(&mut self, from: &NodeName, to: &NodeName) {
         if self.cuts.insert((from.clone(), to.clone())) {
+            self.heard.remove(&(from.clone(), to.clone()));
             self.note(&format!("{from} is not heard by {to}"));
             self.oracle.suspect(self.now, from);
             self.oracle.suspect(self.now, to);

@@ -70,6 +70,11 @@ impl Sim {
             } => {
                 self.trace.update(&bytes);
                 let message: Message = postcard::from_bytes(&bytes).expect("it was encoded");
+                let is_cut = self.cuts.contains(&(from.clone(), to.clone()));
+                if !is_cut && self.hosts[&from].boot == boot && self.is_running(&from) && self.is_running(&to)
+                {
+                    self.heard.insert((from.clone(), to.clone()));
+                }
                 self.with(&to, |machine, now| {
                     machine.handle_message(now, &from, boot, message);
                 });
@@ -224,9 +229,9 @@ impl Sim {
     }
 
     fn check(&mut self) {
-        let (hosts, cuts, swim) = (&self.hosts, &self.cuts, &self.swim);
+        let (hosts, heard, swim) = (&self.hosts, &self.heard, &self.swim);
         let hears = |at: &NodeName, of: &NodeName| {
-            !cuts.contains(&(of.clone(), at.clone()))
+            heard.contains(&(of.clone(), at.clone()))
                 && swim.is_up(at, of)
                 && hosts[at]
                     .machine
