@@ -25,8 +25,8 @@ const OVERLAP: Duration = Duration::from_millis(50);
 /// Down need up to a second to find each other, and the tables come after that.
 const HEAL: Duration = Duration::from_secs(2);
 
-/// How long after a take the first frames of its burst may come, and what each other VIP taken shortly
-/// before adds, because bursts share a pace of 50 frames per second.
+/// How long after a take the first frames of its burst may come, and what each VIP taken shortly before
+/// or meanwhile adds, because bursts share a pace of 50 frames per second.
 const BURST: (Duration, Duration) = (Duration::from_millis(1500), Duration::from_millis(40));
 
 /// VIPs taken this long before still have frames to send.
@@ -225,10 +225,7 @@ fn not_announced(history: &History, said: &Said<'_>, until: Instant, violations:
     let starts: Vec<_> = history.owned.values().flatten().map(|span| span.from).collect();
     for (&vip, spans) in &history.owned {
         for span in spans {
-            let shortly = starts
-                .iter()
-                .filter(|&&at| at <= span.from && at + SHORTLY >= span.from);
-            let deadline = span.from + BURST.0 + BURST.1 * u32::try_from(shortly.count()).unwrap_or(u32::MAX);
+            let deadline = burst_deadline(span.from, &starts);
             let is_heard = !history
                 .isolated
                 .iter()
@@ -247,6 +244,22 @@ fn not_announced(history: &History, said: &Said<'_>, until: Instant, violations:
                 });
             }
         }
+    }
+}
+
+/// Until when the first frames of a VIP's burst may come, given when VIPs were taken here. Those taken
+/// while it waits for its turn add to the wait, since every VIP's first frame goes before any second.
+fn burst_deadline(taken: Instant, starts: &[Instant]) -> Instant {
+    let mut deadline = taken + BURST.0;
+    loop {
+        let sharing = starts
+            .iter()
+            .filter(|&&at| at + SHORTLY >= taken && at <= deadline);
+        let later = taken + BURST.0 + BURST.1 * u32::try_from(sharing.count()).unwrap_or(u32::MAX);
+        if later <= deadline {
+            return deadline;
+        }
+        deadline = later;
     }
 }
 
