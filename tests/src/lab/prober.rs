@@ -256,10 +256,13 @@ impl ProbeReport {
 
     /// How many never got a reply.
     pub fn lost(&self) -> usize {
-        self.probes
-            .iter()
-            .filter(|probe| probe.received.is_none())
-            .count()
+        self.lost_at().count()
+    }
+
+    /// When those were sent that never got a reply, after the start.
+    pub fn lost_at(&self) -> impl Iterator<Item = Duration> {
+        let lost = self.probes.iter().filter(|probe| probe.received.is_none());
+        lost.map(|probe| probe.sent)
     }
 
     /// Every time in which the client was not served.

@@ -2,3 +2,7 @@
 
 mod chart;
 mod nodes;
+mod readiness;
+mod services;
+mod stage;
+mod updates;

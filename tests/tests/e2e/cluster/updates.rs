@@ -1,0 +1,87 @@
+//! Speakers that are replaced on purpose: a client that asks a thousand times a second misses nothing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ferrolb_core::address::claim_name;
+use ferrolb_crds::AddressClaim;
+use ferrolb_tests::chart;
+use ferrolb_tests::lab::Lab;
+use ferrolb_tests::lab::prober::{Prober, ProberOptions};
+use kube::Api;
+use serde_json::json;
+
+use super::stage::{self, PATIENCE};
+
+/// How often the owner is taken away from each address.
+const ROUNDS: usize = 2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_the_pod_of_an_owners_speaker_loses_no_datagram() -> Result<()> {
+    let lab = stage::installed().await?;
+    let addresses = serve(&lab).await?;
+    let claims: Api<AddressClaim> = Api::all(lab.client());
+    for address in addresses.iter().cycle().take(addresses.len() * ROUNDS) {
+        let owner = lab.wait_owner(*address, None).await?;
+        let pod = stage::speaker_pod(&lab, &owner).await?;
+        let probers = probe(&lab, &addresses).await?;
+        lab.kubectl(["-n", chart::NAMESPACE, "delete", "pod", &pod, "--timeout=30s"])?;
+        lab.wait_owner(*address, Some(&owner)).await?;
+        nothing_is_lost(probers).await?;
+        let claim = claims.get(&claim_name(*address)).await?;
+        let last = claim.status.and_then(|status| status.last_move);
+        ensure!(
+            last.as_ref().is_some_and(|last| last.reason == "Leave"),
+            "{address} moved from {owner}, and the claim says {last:?}"
+        );
+        stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_update_of_all_speakers_loses_no_datagram() -> Result<()> {
+    let lab = stage::installed().await?;
+    let addresses = serve(&lab).await?;
+    let probers = probe(&lab, &addresses).await?;
+    let update = ["rollout", "restart", "daemonset/ferrolb-speaker"];
+    lab.kubectl(["-n", chart::NAMESPACE].iter().chain(&update))?;
+    stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
+    nothing_is_lost(probers).await
+}
+
+/// A Service with both addresses, served.
+async fn serve(lab: &Lab) -> Result<Vec<IpAddr>> {
+    stage::run_web(lab, &["n1", "n2", "n3"])?;
+    lab.create_load_balancer("web", json!({})).await?;
+    let addresses = lab.wait_addresses("web", 2).await?;
+    stage::wait_served(lab, &addresses).await?;
+    Ok(addresses)
+}
+
+/// A client for each address that is being answered a thousand times a second.
+async fn probe(lab: &Lab, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Prober)>> {
+    let mut probers = Vec::new();
+    for address in addresses {
+        let prober = lab.client_host()?.probe(*address, 80, ProberOptions::default())?;
+        prober.wait_for_answers(300, PATIENCE).await?;
+        probers.push((*address, prober));
+    }
+    Ok(probers)
+}
+
+async fn nothing_is_lost(probers: Vec<(IpAddr, Prober)>) -> Result<()> {
+    for (address, prober) in probers {
+        prober.wait_for_answers(300, PATIENCE).await?;
+        let report = prober.stop()?;
+        let lost: Vec<Duration> = report.lost_at().collect();
+        ensure!(
+            lost.is_empty(),
+            "{address}: of {} datagrams these were lost: {lost:?}; served late: {:?}",
+            report.sent(),
+            report.outages()
+        );
+    }
+    Ok(())
+}
