@@ -180,3 +180,6 @@ fn outcome(trouble: Trouble, is_creation: bool) -> Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod scripted;

@@ -370,3 +370,6 @@ fn reference(world: &World, regarding: &Regarding) -> ObjectReference {
         }
     }
 }
+
+#[cfg(test)]
+mod scripted;

@@ -14,6 +14,8 @@ pub mod index;
 pub mod lease;
 pub mod logging;
 pub mod readiness;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
 pub mod shutdown;
 pub mod trouble;
 pub mod vital;

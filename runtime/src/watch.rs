@@ -331,3 +331,6 @@ impl End {
         }
     }
 }
+
+#[cfg(test)]
+mod scripted;

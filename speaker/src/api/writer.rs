@@ -206,3 +206,6 @@ async fn send(
     };
     (vip, result)
 }
+
+#[cfg(test)]
+mod scripted;

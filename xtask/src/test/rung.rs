@@ -29,11 +29,12 @@ pub(crate) enum Rung {
 // === impl Rung ===
 
 impl Rung {
-    /// All that have tests, lowest first. The scripted rung joins them with its first test.
-    pub(crate) const ALL: [Self; 6] = [
+    /// All of them, lowest first.
+    pub(crate) const ALL: [Self; 7] = [
         Self::Unit,
         Self::Property,
         Self::Model,
+        Self::Scripted,
         Self::Api,
         Self::Lab,
         Self::Cluster,
@@ -70,7 +71,7 @@ impl Rung {
         let around = || modules.iter().rev().skip(1).copied().chain([target]);
         let is_in = |word: &str| around().any(|module| module.split('_').any(|part| part == word));
         Ok(match () {
-            () if is_in("properties") || is_in("total") => Self::Property,
+            () if is_in("properties") => Self::Property,
             () if is_in("model") || is_in("simulation") => Self::Model,
             () if is_in("scripted") => Self::Scripted,
             () => Self::Unit,
