@@ -191,13 +191,13 @@ impl Asked {
 }
 
 /// An event of a watch.
-pub fn event(kind: &str, object: Value) -> Value {
+pub fn event(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
 }
 
 /// The event that ends a watch with a refusal.
 pub fn error_event(code: u16, reason: &str) -> Value {
-    event("ERROR", refusal(code, reason))
+    event("ERROR", &refusal(code, reason))
 }
 
 fn refusal(code: u16, reason: &str) -> Value {

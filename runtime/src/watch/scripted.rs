@@ -101,8 +101,8 @@ async fn it_lists_in_pages_and_watches_from_the_version_of_the_list() {
         .then(
             NODES,
             Answer::OpenEvents(vec![
-                event("MODIFIED", mk_node("n1", "8", "green")),
-                event("DELETED", mk_node("n2", "9", "blue")),
+                event("MODIFIED", &mk_node("n1", "8", "green")),
+                event("DELETED", &mk_node("n2", "9", "blue")),
             ]),
         );
     let mut stage = Stage::new(script);
@@ -125,13 +125,13 @@ async fn it_lists_in_pages_and_watches_from_the_version_of_the_list() {
 async fn a_watch_that_ends_is_resumed_where_it_was_and_nothing_is_listed() {
     let bookmark = event(
         "BOOKMARK",
-        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"resourceVersion": "20"}}),
+        &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"resourceVersion": "20"}}),
     );
     let script = Script::new()
         .then(NODES, mk_list("7", "", &[]))
         .then(
             NODES,
-            Answer::Events(vec![event("ADDED", mk_node("n1", "8", "red"))]),
+            Answer::Events(vec![event("ADDED", &mk_node("n1", "8", "red"))]),
         )
         .then(NODES, Answer::Events(vec![bookmark]))
         .then(NODES, Answer::Broken)
@@ -190,8 +190,8 @@ async fn an_object_that_cannot_be_read_is_named_and_holds_up_nothing() {
         .then(
             NODES,
             Answer::OpenEvents(vec![
-                event("MODIFIED", mk_unreadable("n2", "8")),
-                event("MODIFIED", mk_node("n1", "9", "blue")),
+                event("MODIFIED", &mk_unreadable("n2", "8")),
+                event("MODIFIED", &mk_node("n1", "9", "blue")),
             ]),
         );
     let mut stage = Stage::new(script);
