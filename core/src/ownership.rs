@@ -456,3 +456,6 @@ impl Ownership {
         self.bursts
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! What follows from facts that change.
+
+use super::*;
+
+#[test]
+fn a_vanished_pool_keeps_its_advertisements_for_ten_seconds() {
+    let mut group = Group::settled(&["n1"], 1);
+    let pools = std::mem::take(&mut group.facts.pools);
+    group.tell_all();
+    group.run(millis(9_999));
+    assert_eq!(group.announcers(vip(0)), ["n1"]);
+    group.facts.pools = pools;
+    group.tell_all();
+    group.run(millis(20_000));
+    assert_eq!(
+        group.moves.len(),
+        1,
+        "deleting and creating it again moves nothing: {:#?}",
+        group.moves
+    );
+    group.facts.pools.clear();
+    group.tell_all();
+    group.run(millis(10_000));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+}
+
+#[test]
+fn an_owner_whose_interfaces_all_vanish_falls_silent_and_the_next_one_answers() {
+    let mut group = Group::settled(&["n1", "n2"], 1);
+    let owner = group.owner(vip(0));
+    group.unplugged.insert(owner.clone());
+    group.tell(owner.as_str());
+    group.run(millis(20));
+    assert_ne!(group.owner(vip(0)), owner);
+    assert_eq!(group.moves.last().unwrap().1.reason, MoveReason::Ineligible);
+}
+
+#[test]
+fn a_claim_without_holders_is_withdrawn_by_its_owner() {
+    let mut group = Group::settled(&["n1", "n2"], 1);
+    group.facts.claims.clear();
+    group.tell_all();
+    assert!(group.announcers(vip(0)).is_empty());
+    let change = &group.moves.last().unwrap().1;
+    assert_eq!((change.reason, change.to.clone()), (MoveReason::Gone, None));
+}

@@ -1,0 +1,98 @@
+//! A new boot answers and takes nothing before it knows enough.
+
+use super::*;
+
+#[test]
+fn a_new_boot_waits_for_the_tables_and_floors_of_the_live() {
+    let mut group = Group::settled(&["n1", "n2"], 2);
+    group.bury("n2");
+    group.run(millis(1_000));
+    group.boot("n2", 2);
+    group.tell("n2");
+    group.cut("n1", "n2");
+    group.meet();
+    group.run(millis(500));
+    assert!(!group.machine("n2").is_synced(), "it knows nothing of n1");
+    assert_eq!(group.machine("n2").awaited(), [NodeName::from("n1")]);
+    group.heal();
+    group.run(millis(150));
+    assert!(group.machine("n2").is_synced());
+    assert_eq!(group.machine("n2").view(vip(0)).owner, Some("n1".into()));
+    assert_eq!(group.shares(), [2, 0], "{:#?}", group.moves);
+}
+
+#[test]
+fn a_new_boot_waits_a_second_at_most_once_it_has_met_a_ready_member() {
+    let mut group = Group::settled(&["n1", "n2", "n3"], 0);
+    group.boot("n2", 2);
+    group.tell("n2");
+    group.cut("n3", "n2");
+    group.meet();
+    group.run(millis(900));
+    assert!(!group.machine("n2").is_synced(), "n3 is up, and was not heard");
+    group.run(millis(110));
+    assert!(group.machine("n2").is_synced());
+}
+
+#[test]
+fn before_its_start_is_over_a_speaker_takes_no_offer_and_no_orphan() {
+    let mut group = Group::new(&["n1", "n2"], 1);
+    group.tell("n1");
+    let offer = Offer {
+        vip: vip(0),
+        epoch: Epoch(4),
+        reason: MoveReason::Drain,
+    };
+    group.hand("n1", "n2", 1, Message::Offers(vec![offer]));
+    group.run(millis(1_000));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+    assert_eq!(
+        group.machine("n1").view(vip(0)).withheld,
+        Some(crate::reason::Withheld::NotSynced)
+    );
+}
+
+#[test]
+fn facts_of_incomplete_lists_are_not_looked_at() {
+    let mut group = Group::new(&["n1"], 1);
+    group.facts.complete = false;
+    group.tell("n1");
+    group.run(millis(10_000));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+    assert!(!group.machine("n1").is_synced());
+}
+
+#[test]
+fn a_cold_start_waits_for_the_speaker_of_every_ready_node() {
+    let mut group = Group::new(&["n1", "n2", "n3"], 6);
+    group.kill("n3");
+    group.tell_all();
+    group.meet();
+    group.run(millis(2_000));
+    assert_eq!(group.shares(), [0, 0], "n3 is awaited");
+    group.boot("n3", 1);
+    group.tell("n3");
+    group.meet();
+    group.run(millis(200));
+    assert_eq!(group.shares(), [2, 2, 2], "they begin together");
+}
+
+#[test]
+fn a_cold_start_waits_three_seconds_at_most() {
+    let mut group = Group::new(&["n1", "n2"], 1);
+    group.kill("n2");
+    group.tell("n1");
+    group.run(millis(2_999));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+    group.run(millis(1));
+    assert_eq!(group.announcers(vip(0)), ["n1"]);
+}
+
+#[test]
+fn a_cold_start_does_not_wait_for_nodes_that_are_not_ready() {
+    let mut group = Group::new(&["n1", "n2"], 1);
+    group.kill("n2");
+    group.facts.nodes.get_mut("n2").unwrap().ready = false;
+    group.tell("n1");
+    assert_eq!(group.announcers(vip(0)), ["n1"]);
+}
