@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::time::TimeSpec;
 
 use super::clock;
@@ -23,6 +25,10 @@ use super::netns::Netns;
 
 /// How long replies are waited for after the last datagram.
 const LINGER: Duration = Duration::from_millis(300);
+
+/// Room for seconds of replies: on a busy machine the prober may have to wait, and what the kernel drops
+/// meanwhile would look like a loss on the way.
+const BUFFER: usize = 8 << 20;
 
 /// How a prober asks.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +116,7 @@ impl Prober {
         let socket = netns.run(|| {
             let socket = UdpSocket::bind(own)?;
             socket.set_nonblocking(true)?;
+            setsockopt(&socket, RcvBufForce, &BUFFER).context("cannot enlarge a prober's buffer")?;
             Ok(socket)
         })?;
         let run = Run {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +54,7 @@ func serve(args []string, stop <-chan os.Signal) error {
 		if err != nil {
 			return err
 		}
+		enlargeBuffer(conn)
 		fmt.Println("listening on udp", conn.LocalAddr())
 		go func() { failed <- s.echo(conn) }()
 	}
@@ -66,6 +68,23 @@ func serve(args []string, stop <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return web.Shutdown(ctx)
+}
+
+// enlargeBuffer makes room for seconds of datagrams: on a busy machine this process may have to wait, and what the kernel
+// drops meanwhile would look like a loss on the way. Only root may; elsewhere the default has to do.
+func enlargeBuffer(conn net.PacketConn) {
+	const bytes = 8 << 20
+	udp, ok := conn.(*net.UDPConn)
+	if !ok {
+		return
+	}
+	raw, err := udp.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, bytes)
+	})
 }
 
 func split(list string) []string {

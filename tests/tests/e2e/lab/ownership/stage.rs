@@ -45,6 +45,14 @@ pub(crate) struct Owned {
     pub(crate) reason: String,
 }
 
+/// What one speaker holds of a VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) by: String,
+    pub(crate) owner: String,
+    pub(crate) epoch: u64,
+}
+
 // === impl Stage ===
 
 impl Stage {
@@ -58,10 +66,11 @@ impl Stage {
             lab,
             vips: ["192.0.2.200".parse()?, "2001:db8::200".parse()?],
         };
-        stage.lend()?;
-        stage.show(&stage.vips).await?;
+        stage.create_pool()?;
+        stage.lend(SERVICE, &stage.vips, "Cluster")?;
+        stage.show(SERVICE, &stage.vips).await?;
         for node in OWNERS {
-            stage.wait_forwards(node).await?;
+            stage.wait_forwards(node, &stage.vips).await?;
         }
         stage.lab.start_speakers(&[]).await?;
         for vip in stage.vips {
@@ -70,12 +79,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Writes the pool and the claims.
-    fn lend(&self) -> Result<()> {
+    /// Writes the pool.
+    fn create_pool(&self) -> Result<()> {
         let hostnames = json!([{"matchExpressions": [
             {"key": "kubernetes.io/hostname", "operator": "In", "values": OWNERS},
         ]}]);
-        let mut objects = vec![json!({
+        let pool = json!({
             "apiVersion": "ferrolb.io/v1alpha1",
             "kind": "AddressPool",
             "metadata": {"name": "lan"},
@@ -83,30 +92,35 @@ impl Stage {
                 "addresses": ["192.0.2.200-192.0.2.240", "2001:db8::200-2001:db8::240"],
                 "layer2": [{"name": "lan", "nodeSelectors": hostnames}],
             },
-        })];
-        objects.extend(self.vips.map(|vip| claim(vip, "Cluster")));
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        });
+        self.lab.apply(&pool.to_string())
+    }
+
+    /// Writes claims that a Service holds.
+    pub(crate) fn lend(&self, service: &str, vips: &[IpAddr], policy: &str) -> Result<()> {
+        let claims: Vec<_> = vips.iter().map(|vip| claim(service, *vip, policy)).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": claims});
         self.lab.apply(&list.to_string())
     }
 
-    /// Gives the Service its addresses, for kube-proxy.
-    async fn show(&self, vips: &[IpAddr]) -> Result<()> {
+    /// Gives a Service its addresses, for kube-proxy.
+    pub(crate) async fn show(&self, service: &str, vips: &[IpAddr]) -> Result<()> {
         let ingress: Vec<_> = vips.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"})).collect();
         let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
         let services: Api<Service> = Api::default_namespaced(self.lab.client());
         let patch = Patch::Merge(status);
         services
-            .patch_status(SERVICE, &PatchParams::default(), &patch)
+            .patch_status(service, &PatchParams::default(), &patch)
             .await?;
         Ok(())
     }
 
-    /// Waits until kube-proxy of a node forwards what comes for the VIPs, whoever owns them.
-    pub(crate) async fn wait_forwards(&self, node: &str) -> Result<()> {
-        for vip in self.vips {
+    /// Waits until kube-proxy of a node forwards what comes for these VIPs, whoever owns them.
+    pub(crate) async fn wait_forwards(&self, node: &str, vips: &[IpAddr]) -> Result<()> {
+        for vip in vips {
             let host = self.lab.node(node)?.as_host()?;
             eventually(PATIENCE, &format!("{node} forwards {vip}"), async || {
-                host.http_get(vip, 80).await
+                host.http_get(*vip, 80).await
             })
             .await?;
         }
@@ -126,15 +140,60 @@ impl Stage {
         })
     }
 
-    /// The owner by the debug page of a node's speaker; needs no API server.
-    pub(crate) async fn owner_seen_by(&self, node: &str, vip: IpAddr) -> Result<String> {
+    /// What a node's speaker says of itself; needs no API server.
+    async fn state(&self, node: &str) -> Result<Value> {
         let answer = self.lab.node(node)?.speaker_admin("/debug/state").await?;
-        let state: Value = serde_json::from_str(&answer.body)?;
-        let owner = &state["vips"][vip.to_string()]["owner"];
-        let owner = owner
-            .as_str()
-            .with_context(|| format!("{node} knows no owner of {vip}"))?;
-        Ok(owner.to_owned())
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// What a node's speaker holds of a VIP; needs no API server.
+    pub(crate) async fn seen_by(&self, node: &str, vip: IpAddr) -> Result<Seen> {
+        let state = self.state(node).await?;
+        let seen = &state["vips"][vip.to_string()];
+        let owner = seen["owner"].as_str();
+        Ok(Seen {
+            by: node.to_owned(),
+            owner: owner
+                .with_context(|| format!("{node} knows no owner of {vip}"))?
+                .to_owned(),
+            epoch: seen["epoch"].as_u64().context("an epoch is a number")?,
+        })
+    }
+
+    /// On how many interfaces a node answers for a VIP.
+    pub(crate) async fn answering_on(&self, node: &str, vip: IpAddr) -> Result<usize> {
+        let state = self.state(node).await?;
+        // A VIP that is not known is not answered.
+        let interfaces = state["vips"][vip.to_string()]["answeringOn"].as_array();
+        Ok(interfaces.map_or(0, Vec::len))
+    }
+
+    /// Waits until a node's speaker would answer if it were its turn, and all others see it.
+    pub(crate) async fn wait_candidate(&self, name: &str) -> Result<()> {
+        eventually(
+            PATIENCE,
+            &format!("{name} is a candidate that all see"),
+            async || {
+                let state = self.state(name).await?;
+                for vip in self.vips {
+                    let withheld = &state["vips"][vip.to_string()]["withheld"];
+                    ensure!(
+                        withheld.is_null() || withheld == "OtherOwner",
+                        "{name} is silent about {vip}: {withheld}"
+                    );
+                }
+                for other in OWNERS.iter().filter(|other| **other != name) {
+                    let state = self.state(other).await?;
+                    let members = state["members"].as_array().map_or(&[][..], Vec::as_slice);
+                    let is_live = members
+                        .iter()
+                        .any(|member| member["name"] == name && member["isLive"] == true);
+                    ensure!(is_live, "{other} sees {members:?}");
+                }
+                Ok(())
+            },
+        )
+        .await
     }
 
     /// Waits until the claim names an owner other than this node, and returns it.
@@ -196,15 +255,23 @@ impl Stage {
         Ok(())
     }
 
-    /// Lends one more VIP, which the Service shows too.
-    pub(crate) async fn lend_more(&self, vip: IpAddr) -> Result<()> {
-        self.show(&[&self.vips[..], &[vip]].concat()).await?;
-        self.lab.apply(&claim(vip, "Cluster").to_string())
+    /// Has kube-proxy of every owner forward one more VIP, which nobody answers for yet.
+    pub(crate) async fn prepare_more(&self, vip: IpAddr) -> Result<()> {
+        self.show(SERVICE, &[&self.vips[..], &[vip]].concat()).await?;
+        for node in OWNERS {
+            self.wait_forwards(node, &[vip]).await?;
+        }
+        Ok(())
+    }
+
+    /// Lends one more VIP to the Service.
+    pub(crate) fn lend_more(&self, vip: IpAddr) -> Result<()> {
+        self.lend(SERVICE, &[vip], "Cluster")
     }
 }
 
-/// A claim that the Service holds.
-fn claim(vip: IpAddr, policy: &str) -> Value {
+/// A claim that a Service holds.
+fn claim(service: &str, vip: IpAddr, policy: &str) -> Value {
     json!({
         "apiVersion": "ferrolb.io/v1alpha1",
         "kind": "AddressClaim",
@@ -213,10 +280,10 @@ fn claim(vip: IpAddr, policy: &str) -> Value {
             "address": vip,
             "pool": "lan",
             "state": "Held",
-            "heldBy": format!("default/{SERVICE}"),
+            "heldBy": format!("default/{service}"),
             "holders": [{
                 "namespace": "default",
-                "name": SERVICE,
+                "name": service,
                 "uid": "by-hand",
                 "ports": [{"protocol": "TCP", "port": 80}, {"protocol": "UDP", "port": 80}],
                 "externalTrafficPolicy": policy,

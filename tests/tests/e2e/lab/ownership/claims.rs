@@ -1,0 +1,97 @@
+//! What claims say is obeyed: who may answer for a VIP, and that nobody may any more.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ferrolb_tests::lab::eventually;
+use serde_json::json;
+
+use super::stage::{OWNERS, PATIENCE, Stage};
+
+/// How long after the claim says so a VIP may still be answered: the way of a watch and of one decision,
+/// on a busy machine.
+const WITHDRAWAL: Duration = Duration::from_secs(1);
+
+/// A Service of its own, with policy Local.
+const LOCAL: &str = "local";
+
+/// Waits until no node answers for a VIP, and makes sure that a client finds nobody.
+async fn wait_silent(stage: &Stage, vip: IpAddr) -> Result<()> {
+    eventually(WITHDRAWAL, &format!("no node answers for {vip}"), async || {
+        for node in OWNERS {
+            let answering = stage.answering_on(node, vip).await?;
+            ensure!(answering == 0, "{node} answers on {answering} interfaces");
+        }
+        Ok(())
+    })
+    .await?;
+    let client = stage.lab.client_host()?;
+    client.forget_neighbor(vip)?;
+    let answered = client.http_get(vip, 80).await;
+    ensure!(answered.is_err(), "nobody should serve {vip}, but {answered:?}");
+    let neighbor = client.neighbor(vip)?;
+    ensure!(neighbor.is_none(), "{vip} resolves to {neighbor:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_released_claim_is_withdrawn_and_a_deleted_one_is_silent() -> Result<()> {
+    let stage = Stage::start().await?;
+    let [released, deleted] = stage.vips;
+    let epoch = stage.owned(released).await?.epoch;
+    stage.set_state(released, "Releasing").await?;
+    eventually(WITHDRAWAL, "the owner says that it has withdrawn", async || {
+        let owned = stage.owned(released).await;
+        ensure!(owned.is_err(), "the claim says {owned:?}");
+        Ok(())
+    })
+    .await?;
+    wait_silent(&stage, released).await?;
+    stage.delete(deleted).await?;
+    wait_silent(&stage, deleted).await?;
+
+    stage.set_state(released, "Held").await?;
+    let again = stage.wait_served(released).await?;
+    assert!(again.epoch > epoch, "epochs never fall: {epoch} then {again:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_policy_local_the_owner_is_where_an_endpoint_is() -> Result<()> {
+    let stage = Stage::start().await?;
+    let vips: [IpAddr; 2] = ["192.0.2.210".parse()?, "2001:db8::210".parse()?];
+    let clients: [IpAddr; 2] = ["192.0.2.100".parse()?, "2001:db8::100".parse()?];
+    let [first, second, _] = OWNERS;
+    stage.lab.run_app(LOCAL, &[first]).await?;
+    let policy = json!({ "externalTrafficPolicy": "Local" });
+    stage.lab.create_load_balancer(LOCAL, policy).await?;
+    stage.show(LOCAL, &vips).await?;
+    stage.lend(LOCAL, &vips, "Local")?;
+
+    let client = stage.lab.client_host()?;
+    for (here, there) in [(first, second), (second, first)] {
+        for (vip, own) in vips.into_iter().zip(clients) {
+            eventually(
+                PATIENCE,
+                &format!("{here} owns {vip} and serves it"),
+                async || {
+                    let owned = stage.owned(vip).await?;
+                    ensure!(owned.node == here, "it is owned so: {owned:?}");
+                    let served = client.http_get(vip, 80).await?;
+                    ensure!(served.node == here, "served so: {served:?}");
+                    ensure!(served.client.ip() == own, "the endpoint sees {}", served.client);
+                    Ok(())
+                },
+            )
+            .await?;
+        }
+        stage.lab.run_app(LOCAL, &[there]).await?;
+        for vip in vips {
+            let owned = stage.owned(vip).await?;
+            assert_eq!(owned.node, here, "one more endpoint moves nothing");
+        }
+        stage.lab.stop_app(LOCAL, here).await?;
+    }
+    Ok(())
+}
