@@ -304,7 +304,12 @@ impl Allocator {
             Task::Departed(key) => self.converge_departed(key, now),
             Task::Pool(name) => self.converge_pool(name, now),
             Task::Vanished(name) => {
-                self.must_divide |= self.pools.end_grace(name, now.time);
+                if self.pools.end_grace(name, now.time) {
+                    self.must_divide = true;
+                } else if let Some(end) = self.pools.grace_of(name) {
+                    // It was recreated and deleted again since the alarm was set.
+                    self.agenda.set_alarm(task.clone(), end);
+                }
                 None
             }
         }

@@ -85,9 +85,10 @@ pub(super) fn decide(ledger: &mut Ledger, pools: &Pools, service: &Service) -> D
         candidates,
     };
     match wish.and_then(|wish| decider.grant(&wish)) {
-        Ok(addresses) => Decision {
+        Ok((addresses, needs)) => Decision {
             addresses,
-            ..Decision::default()
+            refusal: None,
+            needs,
         },
         Err((refusal, needs)) => Decision {
             addresses: decider.held(|candidate| {
@@ -105,20 +106,49 @@ type Denied = (Refusal, Vec<Need>);
 // === impl Decider ===
 
 impl Decider<'_> {
-    fn grant(&mut self, wish: &Wish) -> Result<Granted, Denied> {
+    /// What a wish is granted, and what would make it more.
+    fn grant(&mut self, wish: &Wish) -> Result<(Granted, Vec<Need>), Denied> {
         let held = self.held(|candidate| wish.allows(candidate.address, &candidate.pool));
+        if let Some(exactly) = &wish.exactly {
+            if exactly.iter().all(|address| held.contains_key(address)) {
+                return Ok((held, Vec::new()));
+            }
+            return Ok((self.grant_exactly(exactly, wish)?, Vec::new()));
+        }
         let families: BTreeSet<Family> = held.keys().copied().map(Family::of).collect();
         if wish.need.is_met_by(&families) {
-            return Ok(held);
-        }
-        if let Some(exactly) = &wish.exactly {
-            return self.grant_exactly(exactly, wish);
+            return Ok(self.complete(held, wish));
         }
         let order = self.eligible_pools(wish)?;
-        self.take_from(&order, wish).ok_or_else(|| {
-            let needs = order.iter().map(|pool| Need::Pool(pool.clone(), wish.need));
-            (why::exhausted(self.ledger, wish.need, &order), needs.collect())
-        })
+        let granted = self.take_from(&order, wish);
+        granted
+            .map(|granted| self.complete(granted, wish))
+            .ok_or_else(|| {
+                let needs = order.iter().map(|pool| Need::Pool(pool.clone(), wish.need));
+                (why::exhausted(self.ledger, wish.need, &order), needs.collect())
+            })
+    }
+
+    /// Adds the second address for who would like to have both, from the pool of the first; who
+    /// cannot have it yet goes on without.
+    fn complete(&mut self, mut granted: Granted, wish: &Wish) -> (Granted, Vec<Need>) {
+        let has = |family| {
+            granted
+                .keys()
+                .copied()
+                .any(|address| Family::of(address) == family)
+        };
+        let missing = wish.need.families().iter().find(|family| !has(**family));
+        let (Some(missing), Some(pool)) = (missing.copied(), granted.values().next().cloned()) else {
+            return (granted, Vec::new());
+        };
+        match self.pick(&pool, &[missing], wish) {
+            Some(second) => {
+                granted.extend(second);
+                (granted, Vec::new())
+            }
+            None => (granted, vec![Need::Pool(pool, FamilyNeed::One(missing))]),
+        }
     }
 
     /// The best address of each family that the Service has and that passes a test.

@@ -119,17 +119,27 @@ impl Allocator {
         for address in self.ledger.addresses_of(key) {
             self.agenda.push(Task::Claim(address));
         }
+        self.prune_departed(key);
     }
 
-    /// Forgets a Service that no claim waits for any more.
+    /// Forgets a Service that carries nothing of ours and that no claim waits for any more.
     pub(super) fn prune_departed(&mut self, key: &ServiceKey) {
+        let is_clean = self
+            .departed
+            .get(key)
+            .is_some_and(|departed| matches!(departed.verdict, Verdict::Gone | Verdict::Clean));
         let waits = |address: &IpAddr| {
             let slot = self.ledger.slot(*address);
             slot.is_some_and(|slot| slot.names(key) || slot.is_releasing())
         };
-        if self.departed.contains_key(key) && !self.ledger.addresses_of(key).iter().any(waits) {
+        if is_clean && !self.ledger.addresses_of(key).iter().any(waits) {
             self.departed.remove(key);
         }
+    }
+
+    /// Has a Service read that has gone from the watch, and that may carry our marks.
+    pub(super) fn seek_departed(&mut self, key: &ServiceKey) {
+        self.verdict(key);
     }
 
     fn verdict(&mut self, key: &ServiceKey) -> &Verdict {

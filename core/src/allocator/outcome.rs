@@ -88,12 +88,7 @@ impl Allocator {
                 match *stored {
                     Stored::Claim(claim) => self.apply_claim(claim),
                     Stored::Nothing | Stored::Service(_) | Stored::Pool(_) => {
-                        // Unless the watch has shown the deletion already.
-                        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
-                        if let Some(uid) = deleted.filter(|uid| live.is_some_and(|live| live.uid == *uid)) {
-                            self.ledger.bury(address, uid);
-                        }
-                        self.set_live(address, None, false);
+                        self.lose_claim(address, deleted.as_ref());
                     }
                 }
                 self.ledger.update(address, |slot| {
@@ -102,7 +97,15 @@ impl Allocator {
                     slot.call = None;
                 });
             }
-            Outcome::NotFound | Outcome::AlreadyExists | Outcome::Conflict => {
+            Outcome::NotFound => {
+                self.lose_claim(address, None);
+                self.ledger.update(address, |slot| {
+                    slot.must_read = false;
+                    slot.retry.meet_other_version(now.time);
+                    slot.call = None;
+                });
+            }
+            Outcome::AlreadyExists | Outcome::Conflict => {
                 self.ledger.update(address, |slot| {
                     slot.must_read = true;
                     slot.retry.meet_other_version(now.time);
@@ -129,6 +132,18 @@ impl Allocator {
                 }
             }
         }
+    }
+
+    /// The API server itself says that a claim is not there: any claim, or the one of an identity.
+    fn lose_claim(&mut self, address: IpAddr, uid: Option<&Uid>) {
+        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        // Unless the watch has shown the deletion already.
+        let Some(live) = live.filter(|live| uid.is_none_or(|uid| live.uid == *uid)) else {
+            return;
+        };
+        let uid = live.uid.clone();
+        self.ledger.bury(address, uid);
+        self.set_live(address, None, false);
     }
 
     pub(super) fn settle_service_call(

@@ -89,6 +89,11 @@ impl Pools {
         is_over
     }
 
+    /// When the grace of a deleted pool ends.
+    pub(super) fn grace_of(&self, name: &PoolName) -> Option<Time> {
+        self.vanished.get(name).copied()
+    }
+
     /// Whether there is no pool.
     pub(super) fn is_empty(&self) -> bool {
         self.by_name.is_empty()

@@ -57,6 +57,11 @@ impl ServiceEntry {
             .any(|entry| entry.address == Some(address))
     }
 
+    /// Whether our marks are on it, or on their way.
+    fn may_carry_marks(&self) -> bool {
+        self.call.is_some() || self.must_write || self.service.carries_marks()
+    }
+
     /// Whether nothing that it shows, or may yet come to show, is an address.
     pub(super) fn has_let_go(&self, address: IpAddr) -> bool {
         self.call.is_none()
@@ -111,8 +116,11 @@ impl Allocator {
 
     /// A Service is gone from the watch.
     pub(super) fn delete_service(&mut self, key: &ServiceKey) {
-        if self.services.remove(key).is_none() {
+        let Some(entry) = self.services.remove(key) else {
             return;
+        };
+        if entry.may_carry_marks() {
+            self.seek_departed(key);
         }
         self.agenda.forget_decision(key);
         self.waiting.remove(key);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 
 use ferrolb_core::allocator::{Call, Event, Outcome, PoolPatch, ServicePatch, Stored};
 use ferrolb_core::claim::{Claim, ClaimSpec};
@@ -16,9 +17,7 @@ use ferrolb_core::time::Timestamp;
 /// The server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Api {
-    pub(crate) services: BTreeMap<ServiceKey, Service>,
-    pub(crate) pools: BTreeMap<PoolName, Pool>,
-    pub(crate) claims: BTreeMap<IpAddr, Claim>,
+    pub(crate) objects: Objects,
     /// Everything that the watches show, in order.
     pub(crate) log: Vec<Event>,
     /// Calls of controllers that changed something, as text.
@@ -27,7 +26,29 @@ pub(crate) struct Api {
     identities: u64,
 }
 
+/// Everything that is stored.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects {
+    pub(crate) services: BTreeMap<ServiceKey, Service>,
+    pub(crate) pools: BTreeMap<PoolName, Pool>,
+    pub(crate) claims: BTreeMap<IpAddr, Claim>,
+}
+
 // === impl Api ===
+
+impl Deref for Api {
+    type Target = Objects;
+
+    fn deref(&self) -> &Objects {
+        &self.objects
+    }
+}
+
+impl DerefMut for Api {
+    fn deref_mut(&mut self) -> &mut Objects {
+        &mut self.objects
+    }
+}
 
 impl Api {
     fn next_version(&mut self) -> ResourceVersion {

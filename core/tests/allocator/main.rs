@@ -13,9 +13,12 @@
 )]
 
 mod api;
+mod crashes;
 mod examples;
+mod history;
 mod objects;
 mod oracle;
+mod properties;
 mod repair;
 mod requests;
 mod world;

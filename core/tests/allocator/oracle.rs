@@ -13,22 +13,28 @@ use ferrolb_core::range::{AddressRange, is_buggy};
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
 use ferrolb_core::time::Timestamp;
 
-use crate::api::Api;
+use crate::api::{Api, Objects};
+
+/// A10, whoever writes what.
+pub(crate) fn check_class(before: &Objects, call: &Call, outcome: &Outcome) {
+    let (Call::PatchService(patch), Outcome::Done(_)) = (call, outcome) else {
+        return;
+    };
+    assert_ne!(
+        before.services[&patch.key].request.eligibility,
+        Eligibility::ForeignClass,
+        "A10: {} is of a foreign class and was written",
+        patch.key
+    );
+}
 
 /// What one write of ours must never do, whoever decided it on whatever view.
-pub(crate) fn check_write(before: &Api, call: &Call, outcome: &Outcome) {
+pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
     if !matches!(outcome, Outcome::Done(_)) {
         return;
     }
     match call {
         Call::PatchService(patch) => {
-            let service = &before.services[&patch.key];
-            assert_ne!(
-                service.request.eligibility,
-                Eligibility::ForeignClass,
-                "A10: {} is of a foreign class and was written",
-                patch.key
-            );
             for address in patch.ingress.iter().flatten() {
                 // A1: an address is shown only to whom the claim names.
                 let claim = &before.claims.get(address);
@@ -82,10 +88,11 @@ pub(crate) fn check_always(api: &Api) {
 }
 
 /// What holds once the controller has nothing more to do.
-pub(crate) fn check_at_rest(api: &Api, now: Timestamp) {
+pub(crate) fn check_at_rest(api: &Api, now: Timestamp, was_restarted: bool) {
     let belongs = divide(api);
     check_claims(api, now);
     for service in api.services.values() {
+        check_marks(service, was_restarted);
         check_service(api, service, &belongs);
     }
     for pool in api.pools.values() {
@@ -135,6 +142,26 @@ fn check_claims(api: &Api, now: Timestamp) {
     }
 }
 
+/// Nothing of ours stays on a Service that is not ours to serve.
+///
+/// With one exception: nobody looks for the condition of one that waited in vain, had no claim,
+/// and was changed to another type while no controller was there.
+fn check_marks(service: &Service, was_restarted: bool) {
+    let (key, status) = (&service.key, &service.status);
+    match service.request.eligibility {
+        Eligibility::Eligible | Eligibility::ForeignClass => {}
+        Eligibility::NotLoadBalancer | Eligibility::Deleting => {
+            assert_eq!(status.allocated_from, None, "{key} still carries our annotation");
+            let condition = status.condition.as_ref();
+            let is_excused = was_restarted && condition.is_some_and(|condition| !condition.status);
+            assert!(
+                condition.is_none() || is_excused,
+                "{key} still carries our condition: {condition:?}"
+            );
+        }
+    }
+}
+
 fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolName>) {
     let key = &service.key;
     let status = &service.status;
@@ -145,14 +172,7 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
         .map(|claim| claim.spec.address)
         .collect();
     match service.request.eligibility {
-        Eligibility::ForeignClass => return,
-        Eligibility::NotLoadBalancer | Eligibility::Deleting => {
-            assert!(
-                !service.carries_marks(),
-                "{key} still carries our marks: {status:?}"
-            );
-            return;
-        }
+        Eligibility::ForeignClass | Eligibility::NotLoadBalancer | Eligibility::Deleting => return,
         Eligibility::Eligible => {}
     }
     let shown: Vec<IpAddr> = status.ingress.iter().filter_map(|entry| entry.address).collect();
@@ -184,6 +204,7 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
                 is_satisfied(service, &held, belongs),
                 "A8: {key} is told that all is well with {held:?}: {service:?}"
             );
+            check_second_family(api, service, &held, belongs);
         }
         Some(condition) => {
             assert!(
@@ -202,6 +223,38 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
     }
 }
 
+/// Who would like to have both families has both if the pool of the first can give the second.
+fn check_second_family(
+    api: &Api,
+    service: &Service,
+    held: &BTreeSet<IpAddr>,
+    belongs: &BTreeMap<IpAddr, PoolName>,
+) {
+    let wants_both = service.request.family_policy == FamilyPolicy::PreferDualStack
+        && service.request.cluster_ips.len() == Family::ALL.len();
+    let [only] = held.iter().copied().collect::<Vec<_>>()[..] else {
+        return;
+    };
+    let Some(pool) = belongs.get(&only).filter(|_| wants_both) else {
+        return;
+    };
+    let second = belongs.iter().find(|(address, owner)| {
+        let is_free = !api.claims.contains_key(address);
+        *owner == pool && Family::of(**address) != Family::of(only) && is_free
+    });
+    assert!(
+        second.is_none() || is_frozen(&api.pools[pool]),
+        "{} holds only {only} though {second:?} is free",
+        service.key
+    );
+}
+
+/// Whether a pool lends nothing new.
+fn is_frozen(pool: &Pool) -> bool {
+    let mut entries = pool.spec.exclude.iter();
+    entries.any(|entry| entry.parse::<AddressRange>().is_err())
+}
+
 /// The wish, read as plainly as possible.
 fn is_satisfied(service: &Service, held: &BTreeSet<IpAddr>, belongs: &BTreeMap<IpAddr, PoolName>) -> bool {
     let request = &service.request;
@@ -215,9 +268,16 @@ fn is_satisfied(service: &Service, held: &BTreeSet<IpAddr>, belongs: &BTreeMap<I
         FamilyPolicy::PreferDualStack => !families.is_empty() && families.is_subset(&clusters),
         FamilyPolicy::RequireDualStack => families.len() == 2,
     };
+    // One address of each family that it has, also where one family would do.
+    let all = match request.family_policy {
+        FamilyPolicy::SingleStack => 1,
+        FamilyPolicy::PreferDualStack | FamilyPolicy::RequireDualStack => clusters.len(),
+    };
     let address_ok = match &request.addresses {
         AddressWish::Any => true,
-        AddressWish::Exactly(asked) => asked.iter().copied().collect::<BTreeSet<_>>() == *held,
+        AddressWish::Exactly(asked) => {
+            asked.iter().copied().collect::<BTreeSet<_>>() == *held && held.len() == all
+        }
         AddressWish::Invalid(_) => false,
     };
     let pool_ok = request.pool.as_ref().is_none_or(|asked| {
@@ -242,12 +302,6 @@ fn can_be_satisfied(
             || claim.is_none_or(|claim| {
                 claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(&service.key)
             })
-    };
-    let is_frozen = |pool: &Pool| {
-        pool.spec
-            .exclude
-            .iter()
-            .any(|entry| entry.parse::<AddressRange>().is_err())
     };
     let lends = |pool: &&Pool| {
         let is_asked = request.pool.as_ref() == Some(&pool.name);
@@ -288,11 +342,7 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
         .status
         .as_ref()
         .unwrap_or_else(|| panic!("pool {} has no status", pool.name));
-    let is_frozen = pool
-        .spec
-        .exclude
-        .iter()
-        .any(|entry| entry.parse::<AddressRange>().is_err());
+    let is_frozen = is_frozen(pool);
     for (family, capacity) in [(Family::V4, status.v4), (Family::V6, status.v6)] {
         let covered = belongs
             .iter()

@@ -231,3 +231,25 @@ fn waiting_for_an_address_while_the_former_one_is_released_keeps_nobody_busy() {
     assert!(!world.api.claims.contains_key(&ip("1.2.3.1")));
     world.assert_at_rest();
 }
+
+#[test]
+fn two_that_wait_for_each_others_released_address_keep_nobody_busy() {
+    let mut world = mk_world();
+    world.api.create_service(mk_service("second"));
+    world.run(SOON);
+    for address in ["1.2.3.0", "1.2.3.1"] {
+        world.api.edit_claim(ip(address), |claim| claim.has_owner = true);
+    }
+    world.api.delete_service(&key("first"));
+    world.api.delete_service(&key("second"));
+    world.settle();
+    world.api.create_service(asking(mk_service("first"), "1.2.3.1"));
+    world.api.create_service(asking(mk_service("second"), "1.2.3.0"));
+    world.settle();
+    assert_eq!(world.reason("first"), "AddressInUse");
+    assert_eq!(world.reason("second"), "AddressInUse");
+    world.run(SOON);
+    assert_eq!(world.shown("first"), ["1.2.3.1"]);
+    assert_eq!(world.shown("second"), ["1.2.3.0"]);
+    world.assert_at_rest();
+}

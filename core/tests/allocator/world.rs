@@ -1,4 +1,6 @@
 //! Replicas of the controller against one API server, in virtual time.
+//!
+//! Each kind of object has a watch of its own, and each watch may lag behind the others.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -18,16 +20,29 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) now: Now,
     pub(crate) replicas: Vec<Replica>,
+    /// Whether strangers write claims and status: then a write may be wrong by the time it lands.
+    pub(crate) is_vandalized: bool,
+    /// Whether there was a time without a controller.
+    pub(crate) was_restarted: bool,
 }
 
 /// One leading controller: its allocator, how far its watches have come, and its calls.
 #[derive(Debug)]
 pub(crate) struct Replica {
     pub(crate) allocator: Allocator,
-    pub(crate) cursor: usize,
+    /// How far each watch has come in the log.
+    pub(crate) cursors: [usize; Kind::ALL.len()],
     pub(crate) calls: Vec<(CallId, Call)>,
     pub(crate) notices: Vec<Notice>,
     known: Known,
+}
+
+/// A kind of object that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Service,
+    Pool,
+    Claim,
 }
 
 /// What a replica's caches hold, by name: what a new list lacks was deleted.
@@ -36,6 +51,21 @@ struct Known {
     services: BTreeSet<ServiceKey>,
     pools: BTreeSet<PoolName>,
     claims: BTreeSet<IpAddr>,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Service, Self::Pool, Self::Claim];
+
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::ServiceApplied(_) | Event::ServiceDeleted(_) => Self::Service,
+            Event::PoolApplied(_) | Event::PoolDeleted(_) => Self::Pool,
+            Event::ClaimApplied(_) | Event::ClaimDeleted { .. } => Self::Claim,
+            Event::Synced => unreachable!("no watch shows it"),
+        }
+    }
 }
 
 // === impl World ===
@@ -53,11 +83,18 @@ impl World {
             wall: Timestamp(1_000_000),
         };
         let replicas = vec![Replica::start(&api, now)];
-        Self { api, now, replicas }
+        Self {
+            api,
+            now,
+            replicas,
+            is_vandalized: false,
+            was_restarted: false,
+        }
     }
 
     /// Kills every controller and starts one anew. What is under way is lost.
     pub(crate) fn restart(&mut self) {
+        self.was_restarted = true;
         self.replicas = vec![Replica::start(&self.api, self.now)];
     }
 
@@ -68,14 +105,25 @@ impl World {
         self.now.wall.0 += i64::try_from(passed).expect("short");
     }
 
-    /// Shows a replica the next change; false when it has seen all.
+    /// Shows a replica the next change in the order in which they happened; false when it has
+    /// seen all.
     pub(crate) fn deliver(&mut self, replica: usize) -> bool {
+        let next = |kind: &Kind| self.replicas[replica].next_in(&self.api, *kind);
+        let next = Kind::ALL.iter().filter_map(|kind| Some((next(kind)?, *kind)));
+        match next.min_by_key(|(index, _)| *index) {
+            Some((_, kind)) => self.deliver_one(replica, kind),
+            None => false,
+        }
+    }
+
+    /// Shows a replica the next change of a kind of object; false when it has seen all.
+    pub(crate) fn deliver_one(&mut self, replica: usize, kind: Kind) -> bool {
         let replica = &mut self.replicas[replica];
-        let Some(event) = self.api.log.get(replica.cursor) else {
+        let Some(index) = replica.next_in(&self.api, kind) else {
             return false;
         };
-        replica.cursor += 1;
-        replica.show(event.clone(), self.now);
+        replica.cursors[kind as usize] = index + 1;
+        replica.show(self.api.log[index].clone(), self.now);
         true
     }
 
@@ -112,10 +160,13 @@ impl World {
 
     /// Lets the API server do a call.
     pub(crate) fn land(&mut self, call: &Call) -> Outcome {
-        let before = self.api.clone();
+        let before = self.api.objects.clone();
         let outcome = self.api.perform(call);
-        oracle::check_write(&before, call, &outcome);
+        oracle::check_class(&before, call, &outcome);
         oracle::check_always(&self.api);
+        if !self.is_vandalized {
+            oracle::check_write(&before, call, &outcome);
+        }
         outcome
     }
 
@@ -170,7 +221,7 @@ impl World {
 
     /// What the controller does from here on is nothing: also after a restart.
     pub(crate) fn assert_at_rest(&mut self) {
-        oracle::check_at_rest(&self.api, self.now.wall);
+        oracle::check_at_rest(&self.api, self.now.wall, self.was_restarted);
         let writes = self.api.writes.len();
         self.run(Duration::from_secs(600));
         assert_eq!(
@@ -210,22 +261,66 @@ impl World {
 impl Replica {
     /// A controller that has just become leader and has listed everything.
     pub(crate) fn start(api: &Api, now: Now) -> Self {
-        let mut replica = Self {
-            allocator: Allocator::default(),
-            cursor: 0,
-            calls: Vec::new(),
-            notices: Vec::new(),
-            known: Known::default(),
-        };
+        let mut replica = Self::new();
         replica.relist(api, now);
         replica.allocator.apply(Event::Synced, now);
         replica
     }
 
+    /// A standby that has just become leader, with caches that lag behind, each by so many of its
+    /// own events.
+    pub(crate) fn promote(api: &Api, lags: [usize; Kind::ALL.len()], now: Now) -> Self {
+        let mut replica = Self::new();
+        for kind in Kind::ALL {
+            let of_kind = |index: &usize| Kind::of(&api.log[*index]) == kind;
+            let lag = lags[kind as usize];
+            let last = (0..api.log.len()).rev().filter(of_kind).nth(lag);
+            replica.cursors[kind as usize] = last.map_or(0, |last| last + 1);
+        }
+        for (index, event) in api.log.iter().enumerate() {
+            if index < replica.cursors[Kind::of(event) as usize] {
+                replica.show(event.clone(), now);
+            }
+        }
+        assert!(
+            replica.allocator.poll_call(now).is_none(),
+            "A5: it acts before all lists are complete"
+        );
+        replica.allocator.apply(Event::Synced, now);
+        replica
+    }
+
+    fn new() -> Self {
+        Self {
+            allocator: Allocator::default(),
+            cursors: [0; Kind::ALL.len()],
+            calls: Vec::new(),
+            notices: Vec::new(),
+            known: Known::default(),
+        }
+    }
+
+    /// Where the next change of a kind of object stands in the log.
+    fn next_in(&self, api: &Api, kind: Kind) -> Option<usize> {
+        let start = self.cursors[kind as usize];
+        let found = api.log[start..].iter().position(|event| Kind::of(event) == kind);
+        found.map(|offset| start + offset)
+    }
+
+    /// Has a watch go back by so many of its events and show them again.
+    pub(crate) fn rewind(&mut self, api: &Api, kind: Kind, count: usize) {
+        let cursor = &mut self.cursors[kind as usize];
+        let seen = (0..*cursor).rev();
+        let mut of_kind = seen.filter(|index| Kind::of(&api.log[*index]) == kind);
+        if let Some(index) = count.checked_sub(1).and_then(|count| of_kind.nth(count)) {
+            *cursor = index;
+        }
+    }
+
     /// Lists everything anew, as after a watch that was cut.
     pub(crate) fn relist(&mut self, api: &Api, now: Now) {
         let mut gone = std::mem::take(&mut self.known);
-        self.cursor = api.log.len();
+        self.cursors = [api.log.len(); Kind::ALL.len()];
         for event in api.list() {
             match &event {
                 Event::ServiceApplied(service) => drop(gone.services.remove(&service.key)),

@@ -1,0 +1,131 @@
+//! What random histories found, each as an example: lost writes, restarts at a bad moment.
+
+use std::time::Duration;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::allocator::{Call, Outcome};
+use ferrolb_core::request::{Eligibility, FamilyPolicy};
+
+use crate::objects::{asking, ip, key, mk_dual_service, mk_pool, mk_service};
+use crate::world::World;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Works until a call of some kind is under way.
+fn work_until(world: &mut World, is_wanted: impl Fn(&Call) -> bool) {
+    for _ in 0..100 {
+        while world.deliver(0) {}
+        if !world.begin_call(0) {
+            world.finish_call(0, 0);
+        }
+        if world.replicas[0].calls.iter().any(|(_, call)| is_wanted(call)) {
+            return;
+        }
+    }
+    panic!("no such call was made");
+}
+
+/// Takes back the call under way, of which nothing will be heard.
+fn lose(world: &mut World) -> Call {
+    let (id, call) = world.replicas[0].calls.remove(0);
+    world.answer(0, id, Outcome::Unknown);
+    call
+}
+
+#[test]
+fn a_creation_that_was_lost_is_made_again() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.api.create_service(mk_service("s1"));
+    work_until(&mut world, |call| matches!(call, Call::CreateClaim(_)));
+    lose(&mut world);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_service_that_waited_in_vain_and_is_changed_to_another_type_loses_its_condition() {
+    let mut world = World::new();
+    world.api.create_service(mk_service("s1"));
+    let mut closed = mk_pool("pool", &["1.2.3.0/30"]);
+    closed.spec.auto_assign = false;
+    world.api.put_pool(closed);
+    world.run(SOON);
+    assert_eq!(world.reason("s1"), "NoAutoAssignPool");
+    world.api.edit_service(&key("s1"), |service| {
+        service.request.eligibility = Eligibility::NotLoadBalancer;
+    });
+    world.run(SOON);
+    assert_eq!(world.api.services[&key("s1")].status.condition, None);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_pool_deleted_twice_within_its_grace_is_gone_in_the_end() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.delete_pool("pool");
+    world.run(SOON);
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.run(Duration::from_secs(1));
+    world.api.delete_pool("pool");
+    world.run(Duration::from_secs(9));
+    assert_eq!(world.shown("s1"), ["1.2.3.0"], "the grace begins anew");
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s1"), [""; 0]);
+    assert_eq!(world.api.claims.len(), 0);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_crash_between_the_two_addresses_asked_for_leaves_neither_out() {
+    for wish in [Some("1.2.3.1,1000::1"), None] {
+        let mut world = World::new();
+        world.api.put_pool(mk_pool("pool", &["1.2.3.0/30", "1000::/126"]));
+        let mut service = mk_dual_service("s1", FamilyPolicy::PreferDualStack, Family::V4);
+        if let Some(wish) = wish {
+            service = asking(service, wish);
+        }
+        world.api.create_service(service);
+        work_until(&mut world, |call| matches!(call, Call::CreateClaim(_)));
+        world.finish_call(0, 0);
+        assert_eq!(world.api.claims.len(), 1);
+        world.restart();
+        world.run(SOON);
+        let expected = if wish.is_some() {
+            ["1.2.3.1", "1000::1"]
+        } else {
+            ["1.2.3.0", "1000::"]
+        };
+        assert_eq!(world.shown("s1"), expected);
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn who_prefers_both_families_gets_the_second_once_the_pool_has_it() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["192.168.10.100/32"]));
+    world.api.put_pool(mk_pool("zoo", &["fd00::/126"]));
+    world
+        .api
+        .create_service(mk_dual_service("s1", FamilyPolicy::PreferDualStack, Family::V4));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["192.168.10.100"], "never from another pool");
+    assert_eq!(world.reason("s1"), "Assigned");
+    let uid = world.api.claims[&ip("192.168.10.100")].uid.clone();
+    world.api.edit_pool("pool", |pool| {
+        pool.spec.addresses.push("fc00:f853:ccd:e799::/124".to_owned());
+    });
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["192.168.10.100", "fc00:f853:ccd:e799::"]);
+    assert_eq!(
+        world.api.claims[&ip("192.168.10.100")].uid,
+        uid,
+        "the first is not touched"
+    );
+    world.assert_at_rest();
+}

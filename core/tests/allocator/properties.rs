@@ -1,0 +1,223 @@
+//! Whatever happens in whatever order: the rules hold after each write, and at rest all is well.
+//!
+//! `FERROLB_HISTORIES` says how many histories each property is tried on.
+
+use std::time::Duration;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::claim::ClaimState;
+use ferrolb_core::pool::Pool;
+use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, ServiceRequest};
+use ferrolb_core::service::{Protocol, ServicePort};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::history::{Fate, History, Step, Vandalism, addresses};
+use crate::objects::{ip, mk_pool, mk_service};
+use crate::world::Kind;
+
+/// Enough to find what a change breaks; a night's run wants a hundred times as many.
+const HISTORIES: u32 = 1500;
+
+fn config() -> ProptestConfig {
+    let cases = match std::env::var("FERROLB_HISTORIES") {
+        Ok(text) => text.parse().expect("FERROLB_HISTORIES is a number"),
+        Err(_) => HISTORIES,
+    };
+    ProptestConfig {
+        cases,
+        // What is found becomes an example with a name.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn run(steps: Vec<Step>, is_vandalized: bool) {
+    let mut history = History::new(is_vandalized);
+    for step in steps {
+        history.take(step);
+    }
+    history.end();
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn no_history_lends_twice_leaks_or_leaves_anybody_waiting(
+        steps in proptest::collection::vec(any_step(), 1..80)
+    ) {
+        run(steps, false);
+    }
+
+    #[test]
+    fn whatever_strangers_write_is_put_right(
+        steps in proptest::collection::vec(prop_oneof![5 => any_step(), 1 => any_vandalism()], 1..60)
+    ) {
+        run(steps, true);
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => any_deed(),
+        1 => (any_number(), any::<bool>()).prop_map(|(claim, has_owner)| Step::SetOwner(claim, has_owner)),
+        4 => prop_oneof![
+            select(vec![1, 100, 1000, 2000, 5000, 10_000, 70_000]).prop_map(Step::Wait),
+            Just(Step::WaitForTimeout),
+        ],
+        8 => any_watch(),
+        24 => any_call(),
+        2 => prop_oneof![
+            2 => Just(Step::Crash),
+            3 => [0_usize..4, 0_usize..4, 0_usize..4].prop_map(Step::TakeOver),
+            1 => Just(Step::Retire),
+        ],
+    ]
+}
+
+fn any_deed() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (any_number(), any_request()).prop_map(|(number, request)| Step::PutService(number, request)),
+        2 => any_number().prop_map(Step::DeleteService),
+        2 => any_pool().prop_map(Step::PutPool),
+        1 => any_number().prop_map(Step::DeletePool),
+    ]
+}
+
+fn any_watch() -> impl Strategy<Value = Step> {
+    let kind = || select(Kind::ALL.to_vec());
+    prop_oneof![
+        6 => (any_number(), kind()).prop_map(|(replica, kind)| Step::Show(replica, kind)),
+        1 => (any_number(), kind(), 1_usize..5)
+            .prop_map(|(replica, kind, events)| Step::ShowAgain(replica, kind, events)),
+        1 => any_number().prop_map(Step::Relist),
+    ]
+}
+
+fn any_call() -> impl Strategy<Value = Step> {
+    let fate = select(vec![Fate::Landed, Fate::Late, Fate::Never]);
+    prop_oneof![
+        6 => (any_number(), 1_usize..12).prop_map(|(replica, steps)| Step::Work(replica, steps)),
+        6 => any_number().prop_map(Step::Begin),
+        4 => (any_number(), any_number()).prop_map(|(replica, call)| Step::Finish(replica, call)),
+        3 => (any_number(), any_number(), fate)
+            .prop_map(|(replica, call, fate)| Step::Lose(replica, call, fate)),
+        1 => (any_number(), any_number()).prop_map(|(replica, call)| Step::Reject(replica, call)),
+        3 => any_number().prop_map(Step::LandLate),
+    ]
+}
+
+fn any_vandalism() -> impl Strategy<Value = Step> {
+    let state = select(vec![
+        None,
+        Some(ClaimState::Held),
+        Some(ClaimState::Releasing),
+        Some(ClaimState::Quarantined),
+    ]);
+    let act = prop_oneof![
+        Just(Vandalism::Delete),
+        Just(Vandalism::ChangePool),
+        Just(Vandalism::ChangePorts),
+        state.prop_map(Vandalism::SetState),
+        Just(Vandalism::EmptyHolders),
+        any_number().prop_map(Vandalism::GiveTo),
+        any_number().prop_map(Vandalism::SetLastHolder),
+        Just(Vandalism::DateForward),
+    ];
+    let shown = prop_oneof![Just(None), select(addresses()).prop_map(Some)];
+    prop_oneof![
+        2 => (any_number(), act).prop_map(|(claim, act)| Step::EditClaim(claim, act)),
+        1 => (any_number(), shown).prop_map(|(service, address)| Step::EditStatus(service, address)),
+    ]
+}
+
+fn any_number() -> impl Strategy<Value = usize> {
+    0_usize..6
+}
+
+fn any_request() -> impl Strategy<Value = ServiceRequest> {
+    let eligibility = prop_oneof![
+        12 => Just(Eligibility::Eligible),
+        2 => Just(Eligibility::NotLoadBalancer),
+        1 => Just(Eligibility::ForeignClass),
+        1 => Just(Eligibility::Deleting),
+    ];
+    let families = prop_oneof![
+        6 => Just(vec!["10.96.0.1"]),
+        1 => Just(vec!["fd96::1"]),
+        3 => Just(vec!["10.96.0.1", "fd96::1"]),
+        1 => Just(vec!["fd96::1", "10.96.0.1"]),
+        1 => Just(Vec::new()),
+    ];
+    let policy = select(vec![
+        FamilyPolicy::SingleStack,
+        FamilyPolicy::PreferDualStack,
+        FamilyPolicy::RequireDualStack,
+    ]);
+    let pool = proptest::option::weighted(0.2, select(vec!["a", "b", "c"]));
+    (eligibility, families, policy, any_wish(), pool, 80_u16..82).prop_map(
+        |(eligibility, families, policy, addresses, pool, port)| {
+            let cluster_ips: Vec<_> = families.into_iter().map(ip).collect();
+            ServiceRequest {
+                eligibility,
+                family_policy: policy,
+                primary_family: cluster_ips.first().copied().map(Family::of),
+                cluster_ips,
+                addresses,
+                pool: pool.map(Into::into),
+                ports: vec![ServicePort {
+                    protocol: Protocol::Tcp,
+                    port,
+                }],
+                ..mk_service("any").request
+            }
+        },
+    )
+}
+
+fn any_wish() -> impl Strategy<Value = AddressWish> {
+    let text = select(vec![
+        "10.0.0.0",
+        "10.0.0.1",
+        "10.0.0.1,fd00::",
+        "10.0.0.2,fd00::2",
+        "10.0.0.255",
+        "fd00::",
+        "192.168.0.1",
+        "nonsense",
+    ]);
+    prop_oneof![
+        3 => Just(AddressWish::Any),
+        1 => text.prop_map(|text| AddressWish::parse(None, Some(text))),
+    ]
+}
+
+fn any_pool() -> impl Strategy<Value = Pool> {
+    let entry = select(vec![
+        "10.0.0.0/31",
+        "10.0.0.2/31",
+        "10.0.0.1-10.0.0.2",
+        "10.0.0.255-10.0.1.1",
+        "fd00::/127",
+        "fd00::1-fd00::2",
+        "garbage",
+    ]);
+    let entries = proptest::collection::vec(entry, 1..4);
+    let exclude = proptest::collection::vec(select(vec!["10.0.0.1", "fd00::/128", "garbage"]), 0..2);
+    let flags = (any::<bool>(), proptest::bool::weighted(0.8), any::<bool>());
+    let rest = select(vec![0, 0, 3, 60]);
+    (select(vec!["a", "b", "c"]), entries, exclude, flags, rest).prop_map(
+        |(name, entries, exclude, (avoids, is_automatic, is_lan), rest)| {
+            let mut pool = mk_pool(name, &entries);
+            pool.spec.exclude = exclude.into_iter().map(ToOwned::to_owned).collect();
+            pool.spec.avoid_buggy_ips = avoids;
+            pool.spec.auto_assign = is_automatic;
+            pool.spec.quarantine = Duration::from_secs(rest);
+            if is_lan {
+                pool.spec.advertisements = vec!["lan".to_owned()];
+            }
+            pool
+        },
+    )
+}
