@@ -49,6 +49,7 @@ mod pool_status;
 mod pools;
 mod retry;
 mod services;
+mod shown;
 mod slot;
 mod status;
 mod waiting;
@@ -71,6 +72,7 @@ use ledger::Ledger;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
+use shown::Shown;
 use waiting::{FamilyNeed, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
@@ -81,6 +83,7 @@ pub struct Allocator {
     must_divide: bool,
     services: BTreeMap<ServiceKey, ServiceEntry>,
     departed: BTreeMap<ServiceKey, Departed>,
+    shown: Shown,
     pools: Pools,
     ledger: Ledger,
     waiting: Waiting,
@@ -125,7 +128,7 @@ impl Allocator {
             Event::ServiceDeleted(key) => self.delete_service(&key),
             Event::PoolApplied(pool) => self.apply_pool(pool),
             Event::PoolDeleted(name) => self.delete_pool(&name, now),
-            Event::ClaimApplied(claim) => self.apply_claim(claim),
+            Event::ClaimApplied(claim) => self.see_claim(claim),
             Event::ClaimDeleted { address, uid } => self.delete_claim(address, uid.as_ref()),
             Event::Synced => self.sync(now),
         }
@@ -163,10 +166,8 @@ impl Allocator {
     pub fn handle_outcome(&mut self, id: CallId, outcome: Outcome, now: Now) {
         match self.calls.remove(&id) {
             None => {}
-            Some(UnderWay::Claim(address, deleted)) => self.settle_claim_call(address, deleted, outcome, now),
-            Some(UnderWay::Service(key, uid, wrote)) => {
-                self.settle_service_call(id, (key, uid, wrote), outcome, now);
-            }
+            Some(UnderWay::Claim(address, call)) => self.settle_claim_call(address, &call, outcome, now),
+            Some(UnderWay::Service(write)) => self.settle_service_call(id, write, outcome, now),
             Some(UnderWay::Departed(key)) => self.settle_departed_call(&key, outcome, now),
             Some(UnderWay::Pool(name)) => self.settle_pool_call(&name, outcome, now),
         }
@@ -195,6 +196,14 @@ impl Allocator {
     /// How much work was done since the start.
     pub fn work(&self) -> Work {
         self.work
+    }
+
+    /// The addresses whose claims it takes to exist. It makes claims that a watch may never show,
+    /// so after a watch was cut it must be told about the deletion of each of these that the new
+    /// list lacks.
+    pub fn claims(&self) -> impl Iterator<Item = IpAddr> {
+        let slots = self.ledger.slots().filter(|(_, slot)| slot.live.is_some());
+        slots.map(|(address, _)| *address)
     }
 
     /// What was decided about each Service: its addresses, and why they are not what it wants.
@@ -258,6 +267,9 @@ impl Allocator {
             for address in changes.addresses {
                 for key in self.waiting.first(&Need::Address(address), u128::MAX) {
                     self.want_decision(&key);
+                }
+                for key in self.shown.by(address) {
+                    self.agenda.push(Task::Service(key.clone()));
                 }
             }
             match self.agenda.next_undecided() {

@@ -26,6 +26,36 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 // === impl Allocator ===
 
 impl Allocator {
+    /// Takes in a version of a claim that the watch shows.
+    pub(super) fn see_claim(&mut self, claim: Claim) {
+        let address = claim.spec.address;
+        let version = claim.resource_version.clone();
+        self.apply_claim(claim);
+        let slot = self.ledger.slot(address);
+        let is_news = slot.is_some_and(|slot| {
+            let is_this = |live: &Claim| live.resource_version == version;
+            slot.is_unseen && slot.live.as_ref().is_some_and(is_this)
+        });
+        if is_news {
+            self.ledger.update(address, |slot| slot.is_unseen = false);
+            self.agenda.push(Task::Claim(address));
+        }
+    }
+
+    /// Takes in a version of a claim that a read has found.
+    pub(super) fn read_claim(&mut self, claim: Claim) {
+        let address = claim.spec.address;
+        let version = |this: &Self| {
+            let slot = this.ledger.slot(address);
+            let live = slot.and_then(|slot| slot.live.as_ref());
+            live.map(|live| live.resource_version.clone())
+        };
+        let before = version(self);
+        self.apply_claim(claim);
+        let is_new = version(self) != before;
+        self.ledger.update(address, |slot| slot.is_unseen |= is_new);
+    }
+
     /// Takes in a version of a claim.
     pub(super) fn apply_claim(&mut self, claim: Claim) {
         let address = claim.spec.address;
@@ -66,6 +96,9 @@ impl Allocator {
             .map(|claim| self.losers(address, claim))
             .unwrap_or_default();
         self.ledger.update(address, |slot| {
+            let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid.clone());
+            slot.is_fenced &= uid(&slot.live) == uid(&live);
+            slot.is_unseen &= live.is_some();
             slot.live = live;
             if !slot.is_releasing() {
                 slot.withdraw_by = None;
@@ -118,7 +151,7 @@ impl Allocator {
         if slot.must_read {
             return Some(Call::ReadClaim(address));
         }
-        let holders = slot.holders.clone();
+        let (holders, is_unseen) = (slot.holders.clone(), slot.is_unseen);
         match slot.live.clone() {
             None => self
                 .held_spec(address, None, &[], now.wall)
@@ -127,7 +160,7 @@ impl Allocator {
                 let lingering = self.lingering(address, &claim, &holders);
                 if !holders.is_empty() {
                     self.converge_held(&claim, &holders, &lingering, now)
-                } else if !lingering.is_empty() {
+                } else if !lingering.is_empty() || is_unseen {
                     None
                 } else if !claim.is_vacant() {
                     Some(begin_release(&claim, now.wall))
@@ -160,7 +193,16 @@ impl Allocator {
         if !lingering.is_empty() && !holders.iter().all(|key| claim.names(key)) {
             return None;
         }
-        let spec = self.held_spec(claim.spec.address, Some(claim), lingering, now.wall)?;
+        let address = claim.spec.address;
+        let mut spec = self.held_spec(address, Some(claim), lingering, now.wall)?;
+        let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
+        let is_fenced = self.ledger.slot(address).is_some_and(|slot| slot.is_fenced);
+        if !is_fenced && !holders.iter().all(shows) {
+            // Somebody may have asked to release it a moment ago: a write of our own, however
+            // little it changes, makes the other one fail.
+            spec.state_since = Some(now.wall);
+            return Some(update(claim, spec));
+        }
         (spec != claim.spec).then(|| update(claim, spec))
     }
 

@@ -124,9 +124,34 @@ impl Decider<'_> {
         granted
             .map(|granted| self.complete(granted, wish))
             .ok_or_else(|| {
-                let needs = order.iter().map(|pool| Need::Pool(pool.clone(), wish.need));
+                let needs = order
+                    .iter()
+                    .map(|pool| Need::Pool(pool.clone(), self.need_of(pool, wish)));
                 (why::exhausted(self.ledger, wish.need, &order), needs.collect())
             })
+    }
+
+    /// What a Service needs of a pool: who has the one address of it already waits for the other.
+    fn need_of(&self, pool: &PoolName, wish: &Wish) -> FamilyNeed {
+        let mut missing = wish
+            .need
+            .families()
+            .iter()
+            .filter(|family| self.tied(pool, **family, wish).is_none());
+        match (wish.need, missing.next(), missing.next()) {
+            (FamilyNeed::Both, Some(family), None) => FamilyNeed::One(*family),
+            (need, ..) => need,
+        }
+    }
+
+    /// The best address of a pool and family that the Service has something to do with.
+    fn tied(&self, pool: &PoolName, family: Family, wish: &Wish) -> Option<IpAddr> {
+        self.candidates
+            .iter()
+            .filter(|candidate| candidate.pool == *pool && Family::of(candidate.address) == family)
+            .filter(|candidate| wish.allows(candidate.address, pool))
+            .min()
+            .map(|candidate| candidate.address)
     }
 
     /// Adds the second address for who would like to have both, from the pool of the first; who
@@ -242,13 +267,7 @@ impl Decider<'_> {
     fn pick(&mut self, pool: &PoolName, families: &[Family], wish: &Wish) -> Option<Granted> {
         let mut granted = Granted::new();
         for family in families {
-            let tied = self
-                .candidates
-                .iter()
-                .filter(|candidate| candidate.pool == *pool && Family::of(candidate.address) == *family)
-                .filter(|candidate| wish.allows(candidate.address, pool))
-                .min()
-                .map(|candidate| candidate.address);
+            let tied = self.tied(pool, *family, wish);
             let address = match tied {
                 Some(address) => address,
                 None => self.ledger.first_free(pool, *family)?,

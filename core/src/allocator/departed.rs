@@ -48,7 +48,7 @@ impl Allocator {
     pub(super) fn may_begin_release(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
         match self.services.get(key) {
             Some(entry) if entry.service.request.eligibility == Eligibility::ForeignClass => true,
-            Some(entry) => entry.has_let_go(address),
+            Some(_) => self.has_let_go(key, address),
             None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean | Verdict::Marked(_) => true,
                 Verdict::Unread | Verdict::Present => false,

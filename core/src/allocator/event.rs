@@ -25,7 +25,8 @@ pub enum Event {
     PoolDeleted(PoolName),
     /// A claim is there, in this version.
     ClaimApplied(Claim),
-    /// A claim was deleted.
+    /// A claim was deleted. After a watch was cut: each of `Allocator::claims` that the new list
+    /// lacks.
     ClaimDeleted {
         /// Its address.
         address: IpAddr,

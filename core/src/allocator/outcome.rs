@@ -9,7 +9,7 @@ use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, CallId, Outcome, Stored};
 use crate::allocator::event::{Notice, Regarding};
-use crate::object::Uid;
+use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
 use crate::time::Now;
@@ -17,14 +17,38 @@ use crate::time::Now;
 /// A call under way, as far as its outcome depends on it.
 #[derive(Clone, Debug)]
 pub(super) enum UnderWay {
-    /// Of a claim; the identity if it is to be deleted.
-    Claim(IpAddr, Option<Uid>),
-    /// Of a Service's status: the identity, and the addresses that are written.
-    Service(ServiceKey, Uid, Option<Vec<IpAddr>>),
+    /// Of a claim.
+    Claim(IpAddr, ClaimCall),
+    /// Of a Service's status.
+    Service(StatusWrite),
     /// Of a Service that the watch does not show.
     Departed(ServiceKey),
     /// Of a pool's status.
     Pool(PoolName),
+}
+
+/// A call for a claim.
+#[derive(Clone, Debug)]
+pub(super) enum ClaimCall {
+    /// It is read.
+    Read,
+    /// It is created.
+    Create,
+    /// It is changed, if it still has this version.
+    Update(ResourceVersion),
+    /// It is deleted, if it still is this one.
+    Delete(Uid),
+}
+
+/// A write of a Service's status.
+#[derive(Clone, Debug)]
+pub(super) struct StatusWrite {
+    key: ServiceKey,
+    uid: Uid,
+    /// The version that it is based on.
+    base: ResourceVersion,
+    /// The addresses that are written; `None` = they stay as they are.
+    addresses: Option<Vec<IpAddr>>,
 }
 
 // === impl UnderWay ===
@@ -32,15 +56,22 @@ pub(super) enum UnderWay {
 impl UnderWay {
     pub(super) fn new(task: &Task, call: &Call) -> Option<Self> {
         match (task, call) {
-            (Task::Claim(address), Call::DeleteClaim { uid, .. }) => {
-                Some(Self::Claim(*address, Some(uid.clone())))
+            (Task::Claim(address), call) => {
+                let call = match call {
+                    Call::CreateClaim(_) => ClaimCall::Create,
+                    Call::UpdateClaim { resource_version, .. } => ClaimCall::Update(resource_version.clone()),
+                    Call::DeleteClaim { uid, .. } => ClaimCall::Delete(uid.clone()),
+                    Call::ReadClaim(_) => ClaimCall::Read,
+                    Call::PatchService(_) | Call::ReadService(_) | Call::PatchPool(_) => return None,
+                };
+                Some(Self::Claim(*address, call))
             }
-            (Task::Claim(address), _) => Some(Self::Claim(*address, None)),
-            (Task::Service(key), Call::PatchService(patch)) => Some(Self::Service(
-                key.clone(),
-                patch.uid.clone(),
-                patch.ingress.clone(),
-            )),
+            (Task::Service(key), Call::PatchService(patch)) => Some(Self::Service(StatusWrite {
+                key: key.clone(),
+                uid: patch.uid.clone(),
+                base: patch.resource_version.clone(),
+                addresses: patch.ingress.clone(),
+            })),
             (Task::Departed(key), _) => Some(Self::Departed(key.clone())),
             (Task::Pool(name), _) => Some(Self::Pool(name.clone())),
             (Task::Service(_) | Task::Vanished(_), _) => None,
@@ -55,8 +86,8 @@ impl Allocator {
     pub(super) fn mark_under_way(&mut self, id: CallId, under_way: UnderWay) {
         match &under_way {
             UnderWay::Claim(address, _) => self.ledger.update(*address, |slot| slot.call = Some(id)),
-            UnderWay::Service(key, ..) => {
-                if let Some(entry) = self.services.get_mut(key) {
+            UnderWay::Service(write) => {
+                if let Some(entry) = self.services.get_mut(&write.key) {
                     entry.call = Some(id);
                 }
             }
@@ -77,7 +108,7 @@ impl Allocator {
     pub(super) fn settle_claim_call(
         &mut self,
         address: IpAddr,
-        deleted: Option<Uid>,
+        call: &ClaimCall,
         outcome: Outcome,
         now: Now,
     ) {
@@ -85,15 +116,31 @@ impl Allocator {
         // First what is stored, so that the slot does not become free for an instant in between.
         match outcome {
             Outcome::Done(stored) => {
-                match *stored {
-                    Stored::Claim(claim) => self.apply_claim(claim),
-                    Stored::Nothing | Stored::Service(_) | Stored::Pool(_) => {
-                        self.lose_claim(address, deleted.as_ref());
+                let is_written = match (call, &*stored) {
+                    (ClaimCall::Create, _) => true,
+                    (ClaimCall::Update(base), Stored::Claim(claim)) => claim.resource_version != *base,
+                    (ClaimCall::Update(_) | ClaimCall::Read | ClaimCall::Delete(_), _) => false,
+                };
+                match (*stored, call) {
+                    (Stored::Claim(claim), ClaimCall::Read) => self.read_claim(claim),
+                    (Stored::Claim(claim), _) => self.apply_claim(claim),
+                    (Stored::Nothing | Stored::Service(_) | Stored::Pool(_), ClaimCall::Delete(uid)) => {
+                        self.lose_claim(address, Some(uid));
+                    }
+                    (Stored::Nothing | Stored::Service(_) | Stored::Pool(_), _) => {
+                        self.lose_claim(address, None);
                     }
                 }
+                let is_update = matches!(call, ClaimCall::Update(_));
                 self.ledger.update(address, |slot| {
                     slot.must_read = false;
+                    slot.is_fenced |= is_written;
+                    slot.is_unseen &= !is_written;
                     slot.retry.succeed();
+                    if is_update && !is_written {
+                        // It changed nothing, because it came within the second of the last one.
+                        slot.retry.lose(now.time);
+                    }
                     slot.call = None;
                 });
             }
@@ -114,23 +161,30 @@ impl Allocator {
             }
             Outcome::Unknown => self.ledger.update(address, |slot| {
                 slot.must_read = true;
+                slot.is_fenced &= matches!(call, ClaimCall::Read | ClaimCall::Create);
                 slot.retry.lose(now.time);
                 slot.call = None;
             }),
-            Outcome::Rejected(message) => {
-                let is_first = self.ledger.update(address, |slot| {
-                    slot.call = None;
-                    slot.retry.reject(now.time)
-                });
-                if is_first {
-                    self.notices.push_back(Notice {
-                        regarding: Regarding::Claim { address },
-                        is_warning: true,
-                        reason: "ClaimRejected".to_owned(),
-                        message,
-                    });
-                }
-            }
+            Outcome::Rejected(message) => self.settle_rejected_claim(address, message, now),
+        }
+        let holders = self.ledger.slot(address).map(|slot| slot.holders.clone());
+        for key in holders.into_iter().flatten() {
+            self.agenda.push(Task::Service(key));
+        }
+    }
+
+    fn settle_rejected_claim(&mut self, address: IpAddr, message: String, now: Now) {
+        let is_first = self.ledger.update(address, |slot| {
+            slot.call = None;
+            slot.retry.reject(now.time)
+        });
+        if is_first {
+            self.notices.push_back(Notice {
+                regarding: Regarding::Claim { address },
+                is_warning: true,
+                reason: "ClaimRejected".to_owned(),
+                message,
+            });
         }
     }
 
@@ -146,13 +200,13 @@ impl Allocator {
         self.set_live(address, None, false);
     }
 
-    pub(super) fn settle_service_call(
-        &mut self,
-        id: CallId,
-        (key, uid, wrote): (ServiceKey, Uid, Option<Vec<IpAddr>>),
-        outcome: Outcome,
-        now: Now,
-    ) {
+    pub(super) fn settle_service_call(&mut self, id: CallId, write: StatusWrite, outcome: Outcome, now: Now) {
+        let StatusWrite {
+            key,
+            uid,
+            base,
+            addresses,
+        } = write;
         let Some(entry) = self.services.get_mut(&key).filter(|entry| entry.call == Some(id)) else {
             return;
         };
@@ -163,11 +217,19 @@ impl Allocator {
         }
         match outcome {
             Outcome::Done(stored) => {
-                entry.must_write = false;
                 entry.retry.succeed();
                 if let Stored::Service(service) = *stored {
+                    entry.is_fenced |= service.resource_version != base;
+                    if service.resource_version == base && service.status.condition.is_some() {
+                        // It changed nothing, because it came within the second of the last one.
+                        if entry.must_write {
+                            entry.retry.lose(now.time);
+                        }
+                    } else {
+                        entry.must_write = false;
+                    }
                     let before = entry.service.status.clone();
-                    entry.contest.write(wrote, now.time);
+                    entry.contest.write(addresses, now.time);
                     let shown = &entry.service;
                     if service.resource_version.is_older_than(&shown.resource_version) {
                         // The watch was faster, and shows what somebody made of it since.

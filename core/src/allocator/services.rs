@@ -9,7 +9,7 @@ use crate::allocator::contest::Contest;
 use crate::allocator::decide::{Decision, decide};
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
-use crate::request::Service;
+use crate::request::{Eligibility, Service, ServiceStatus};
 use crate::service::ServiceKey;
 use crate::time::Now;
 
@@ -25,6 +25,9 @@ pub(super) struct ServiceEntry {
     /// A write went astray and may land yet: the next one must be seen to land, so that it voids
     /// the lost one, even if nothing seems to differ.
     pub(super) must_write: bool,
+    /// A write of ours has landed: whatever a former leader based on the version before it, or on
+    /// an older one, can no longer land.
+    pub(super) is_fenced: bool,
     /// A write met another version: wait until the watch shows it.
     pub(super) awaits_newer: bool,
     /// Pauses after calls that did not work.
@@ -42,6 +45,7 @@ impl ServiceEntry {
             decision: Decision::default(),
             call: None,
             must_write: false,
+            is_fenced: false,
             awaits_newer: false,
             retry: Retry::default(),
             contest: Contest::default(),
@@ -62,7 +66,16 @@ impl ServiceEntry {
         self.call.is_some() || self.must_write || self.service.carries_marks()
     }
 
-    /// Whether nothing that it shows, or may yet come to show, is an address.
+    /// Whether a former leader, who took it to hold an address, may yet make it show the address.
+    ///
+    /// Whoever saw it ask for nothing has not granted anything.
+    fn may_be_overtaken(&self) -> bool {
+        let asks = self.service.request.eligibility == Eligibility::Eligible
+            && !self.service.request.cluster_ips.is_empty();
+        asks && !self.is_fenced
+    }
+
+    /// Whether nothing that it shows, or may yet come to show by our doing, is an address.
     pub(super) fn has_let_go(&self, address: IpAddr) -> bool {
         self.call.is_none()
             && !self.must_write
@@ -79,11 +92,14 @@ impl Allocator {
         let key = service.key.clone();
         self.departed.remove(&key);
         let Some(entry) = self.services.get_mut(&key) else {
+            self.shown
+                .change(&key, &ServiceStatus::default(), &service.status);
             self.services.insert(key.clone(), ServiceEntry::new(service));
             self.want_decision(&key);
             return;
         };
         if entry.service.uid != service.uid {
+            self.shown.change(&key, &entry.service.status, &service.status);
             let call = entry.call;
             *entry = ServiceEntry {
                 call,
@@ -107,6 +123,7 @@ impl Allocator {
         if entry.service.status != service.status {
             let wanted = entry.decision.addresses.keys().copied().collect::<Vec<_>>();
             entry.contest.see(&wanted, &service.status, now.time);
+            self.shown.change(&key, &entry.service.status, &service.status);
         }
         entry.service = service;
         if has_changed {
@@ -119,6 +136,8 @@ impl Allocator {
         let Some(entry) = self.services.remove(key) else {
             return;
         };
+        self.shown
+            .change(key, &entry.service.status, &ServiceStatus::default());
         if entry.may_carry_marks() {
             self.seek_departed(key);
         }
@@ -128,6 +147,26 @@ impl Allocator {
             self.ledger.update(address, |slot| slot.drop_holder(key));
             self.agenda.push(Task::Claim(address));
         }
+    }
+
+    /// Whether a Service has let go of an address that a claim says it holds, for good.
+    ///
+    /// A claim that names a Service allows every leader to write the address into its status, so
+    /// a former leader may have done so a moment ago, and the write may land yet. A write of our
+    /// own, however little it changes, makes the other one fail.
+    pub(super) fn has_let_go(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
+        let Some(entry) = self.services.get_mut(key) else {
+            return false;
+        };
+        if !entry.has_let_go(address) {
+            return false;
+        }
+        if entry.may_be_overtaken() {
+            entry.must_write = true;
+            self.agenda.push(Task::Service(key.clone()));
+            return false;
+        }
+        true
     }
 
     /// Asks for a decision about a Service, if it is known.

@@ -20,6 +20,12 @@ pub(super) struct Slot {
     pub(super) live: Option<Claim>,
     /// The claim once named the holders: what differs since then is somebody else's edit.
     pub(super) is_confirmed: bool,
+    /// A write of ours was the last to land: whatever else was based on an older version, by a
+    /// former leader or by us, can no longer land.
+    pub(super) is_fenced: bool,
+    /// The watch has not shown this version of the claim yet. Whoever leads no more and does not
+    /// know it may read claims, but its watches stand still.
+    pub(super) is_unseen: bool,
     /// A write went astray: read before anything else is decided.
     pub(super) must_read: bool,
     /// The call under way.

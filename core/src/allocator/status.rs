@@ -66,18 +66,21 @@ impl Allocator {
         Some(Call::PatchService(wanted.into_patch(entry, now.wall)))
     }
 
-    /// Whether every address that a Service should have is its own by the API server's word.
+    /// Whether every address that a Service should have is its own by the API server's word, and
+    /// no write that says otherwise can land any more.
     fn is_confirmed(&self, entry: &ServiceEntry) -> bool {
+        let service = &entry.service;
         entry.decision.addresses.keys().all(|address| {
-            let claim = self.ledger.slot(*address).and_then(|slot| slot.live.as_ref());
-            claim.is_some_and(|claim| {
+            let Some(slot) = self.ledger.slot(*address) else {
+                return false;
+            };
+            let is_named = slot.live.as_ref().is_some_and(|claim| {
+                let mut holders = claim.spec.holders.iter();
                 claim.spec.state == Some(ClaimState::Held)
-                    && claim
-                        .spec
-                        .holders
-                        .iter()
-                        .any(|holder| holder.service == entry.service.key && holder.uid == entry.service.uid)
-            })
+                    && holders.any(|holder| holder.service == service.key && holder.uid == service.uid)
+            });
+            let is_settled = slot.call.is_none() && !slot.must_read;
+            is_named && is_settled && (slot.is_fenced || entry.shows(*address))
         })
     }
 
@@ -104,7 +107,7 @@ impl Allocator {
                 // Headless: nothing, and nothing to complain about.
                 return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
             };
-            if self.pools.is_empty() && !is_ours && !service.carries_marks() {
+            if self.pools.is_empty() && !is_ours && !service.carries_marks() && !entry.must_write {
                 return None;
             }
             // What is not ours to explain stays until there is an address to grant.

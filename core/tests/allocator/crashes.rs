@@ -3,33 +3,27 @@
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::allocator::{Call, Outcome};
+use ferrolb_core::allocator::{Call, CallId, Outcome};
 use ferrolb_core::request::{Eligibility, FamilyPolicy};
 
 use crate::objects::{asking, ip, key, mk_dual_service, mk_pool, mk_service};
-use crate::world::World;
+use crate::world::{Replica, World};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Works until a call of some kind is under way.
-fn work_until(world: &mut World, is_wanted: impl Fn(&Call) -> bool) {
+/// Works until a call of some kind is under way, and takes it.
+fn take_call(world: &mut World, is_wanted: impl Fn(&Call) -> bool) -> (CallId, Call) {
     for _ in 0..100 {
         while world.deliver(0) {}
         if !world.begin_call(0) {
             world.finish_call(0, 0);
         }
-        if world.replicas[0].calls.iter().any(|(_, call)| is_wanted(call)) {
-            return;
+        let calls = &mut world.replicas[0].calls;
+        if let Some(place) = calls.iter().position(|(_, call)| is_wanted(call)) {
+            return calls.remove(place);
         }
     }
     panic!("no such call was made");
-}
-
-/// Takes back the call under way, of which nothing will be heard.
-fn lose(world: &mut World) -> Call {
-    let (id, call) = world.replicas[0].calls.remove(0);
-    world.answer(0, id, Outcome::Unknown);
-    call
 }
 
 #[test]
@@ -37,8 +31,8 @@ fn a_creation_that_was_lost_is_made_again() {
     let mut world = World::new();
     world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
     world.api.create_service(mk_service("s1"));
-    work_until(&mut world, |call| matches!(call, Call::CreateClaim(_)));
-    lose(&mut world);
+    let (id, _) = take_call(&mut world, |call| matches!(call, Call::CreateClaim(_)));
+    world.answer(0, id, Outcome::Unknown);
     world.run(SOON);
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
     world.assert_at_rest();
@@ -90,8 +84,8 @@ fn a_crash_between_the_two_addresses_asked_for_leaves_neither_out() {
             service = asking(service, wish);
         }
         world.api.create_service(service);
-        work_until(&mut world, |call| matches!(call, Call::CreateClaim(_)));
-        world.finish_call(0, 0);
+        let (_, first) = take_call(&mut world, |call| matches!(call, Call::CreateClaim(_)));
+        world.land(&first);
         assert_eq!(world.api.claims.len(), 1);
         world.restart();
         world.run(SOON);
@@ -127,5 +121,91 @@ fn who_prefers_both_families_gets_the_second_once_the_pool_has_it() {
         uid,
         "the first is not touched"
     );
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_address_that_a_former_leader_may_yet_show_is_not_let_go() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.api.create_service(mk_service("s1"));
+    let (_, late) = take_call(&mut world, |call| matches!(call, Call::PatchService(_)));
+    world.api.delete_pool("pool");
+    world.restart();
+    world.advance(Duration::from_secs(11));
+    while world.api.claims[&ip("1.2.3.0")].names(&key("s1")) {
+        assert!(world.step(0), "the address is never let go");
+    }
+    let outcome = world.land(&late);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s1"), [""; 0]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_claim_made_and_deleted_by_hand_while_the_watch_was_cut_is_made_anew() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.api.create_service(mk_service("s1"));
+    let (id, call) = take_call(&mut world, |call| matches!(call, Call::CreateClaim(_)));
+    let outcome = world.land(&call);
+    world.answer(0, id, outcome);
+    world.api.remove_claim(ip("1.2.3.0"));
+    world.replicas[0].relist(&world.api, world.now);
+    world.run(SOON);
+    assert!(world.api.claims[&ip("1.2.3.0")].names(&key("s1")));
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_has_one_family_and_requires_both_waits_for_the_other_alone() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/32", "1000::/128"]));
+    let mut first = mk_service("s1");
+    first.request.cluster_ips = vec![ip("fd00::1")];
+    world.api.create_service(first);
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1000::"]);
+    let both = mk_dual_service("s1", FamilyPolicy::RequireDualStack, Family::V6).request;
+    world
+        .api
+        .edit_service(&key("s1"), |service| service.request = both);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1000::"]);
+    assert_eq!(world.reason("s1"), "PoolExhausted");
+    world.api.delete_service(&key("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0", "1000::"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_former_leader_that_meets_another_version_lets_nothing_go() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.delete_pool("pool");
+    world.settle();
+    world.advance(Duration::from_secs(11));
+    // The old leader takes the address off the status, and is about to let it go.
+    while world.shown("s1") != [""; 0] {
+        world.step(0);
+    }
+    world.depose();
+    world.replicas.push(Replica::start(&world.api, world.now));
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    while world.shown("s1") != ["1.2.3.0"] {
+        world.step(1);
+        world.step(0);
+    }
+    for _ in 0..20 {
+        world.step(0);
+    }
+    world.replicas.remove(0);
+    assert!(world.api.claims[&ip("1.2.3.0")].names(&key("s1")));
+    world.run(SOON);
     world.assert_at_rest();
 }

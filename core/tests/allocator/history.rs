@@ -8,52 +8,79 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::allocator::{Call, Outcome};
-use ferrolb_core::claim::{Claim, ClaimState};
+use ferrolb_core::claim::{ClaimSpec, ClaimState};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
 use ferrolb_core::service::ServiceKey;
 use ferrolb_core::time::Timestamp;
 
+use crate::api::Api;
 use crate::objects::{ip, key};
 use crate::world::{Kind, Replica, World};
 
-/// One step of a history.
+/// One step of a history. Numbers name things by their place.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    // What people do.
-    /// Creates the Service of a number, or changes what it asks for.
-    PutService(usize, ServiceRequest),
-    DeleteService(usize),
-    /// Creates a pool, or changes it.
-    PutPool(Pool),
-    DeletePool(usize),
-    // What speakers do.
-    SetOwner(usize, bool),
-    // What vandals do.
-    EditClaim(usize, Vandalism),
-    EditStatus(usize, Option<IpAddr>),
-    // What time does.
+    /// People do something.
+    Do(Box<Deed>),
+    /// Speakers or strangers write something.
+    Meddle(Meddling),
+    /// Milliseconds pass.
     Wait(u64),
     WaitForTimeout,
-    // What watches do.
-    Show(usize, Kind),
-    ShowAgain(usize, Kind, usize),
-    Relist(usize),
-    // What controllers and the network do.
-    Work(usize, usize),
-    Begin(usize),
-    Finish(usize, usize),
-    /// A call gets no answer.
-    Lose(usize, usize, Fate),
-    Reject(usize, usize),
+    /// A watch of a controller shows something.
+    Watch(usize, Watching),
+    /// A controller calls, and the network does what it does.
+    Call(usize, Calling),
     /// A write that got no answer lands at last.
     LandLate(usize),
     /// All controllers die.
     Crash,
     /// A standby leads, with caches that lag; the old leader does not know yet.
-    TakeOver([usize; 3]),
+    TakeOver([usize; Kind::ALL.len()]),
     /// The old leader dies.
     Retire,
+}
+
+/// What people do.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    /// Create a Service, or change what it asks for.
+    PutService(usize, ServiceRequest),
+    DeleteService(usize),
+    /// Create a pool, or change it.
+    PutPool(Box<Pool>),
+    DeletePool(usize),
+}
+
+/// What others write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Meddling {
+    /// A speaker says whether a claim has an owner.
+    SetOwner(usize, bool),
+    EditClaim(usize, Vandalism),
+    EditStatus(usize, Option<IpAddr>),
+}
+
+/// What watches do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Watching {
+    Show(Kind),
+    /// Go back by so many events.
+    ShowAgain(Kind, usize),
+    Relist,
+}
+
+/// What controllers and the network do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Calling {
+    /// So many steps without any trouble.
+    Work(usize),
+    Begin,
+    Finish(usize),
+    /// A call gets no answer.
+    Lose(usize, Fate),
+    Reject(usize),
 }
 
 /// What becomes of a write that gets no answer.
@@ -98,30 +125,15 @@ impl History {
 
     pub(crate) fn take(&mut self, step: Step) {
         match step {
-            Step::PutService(number, request) => self.put_service(number, request),
-            Step::DeleteService(number) => {
-                if let Some(key) = self.service(number) {
-                    self.world.api.delete_service(&key);
-                }
-            }
-            Step::PutPool(pool) => self.world.api.put_pool(pool),
-            Step::DeletePool(number) => {
-                let names: Vec<PoolName> = self.world.api.pools.keys().cloned().collect();
-                if let Some(name) = pick(&names, number) {
-                    self.world.api.delete_pool(name.as_str());
-                }
-            }
-            Step::SetOwner(..) | Step::EditClaim(..) | Step::EditStatus(..) => self.interfere(step),
+            Step::Do(deed) => self.act(*deed),
+            Step::Meddle(meddling) => self.meddle(meddling),
             Step::Wait(millis) => self.world.advance(Duration::from_millis(millis)),
             Step::WaitForTimeout => self.wait_for_timeout(),
-            Step::Show(..) | Step::ShowAgain(..) | Step::Relist(_) => self.watch(step),
-            Step::Work(..) | Step::Begin(_) | Step::Finish(..) | Step::Lose(..) | Step::Reject(..) => {
-                self.call(step);
-            }
+            Step::Watch(replica, watching) => self.watch(replica, watching),
+            Step::Call(replica, calling) => self.call(replica, calling),
             Step::LandLate(number) => {
-                if !self.lost.is_empty() {
-                    let number = number % self.lost.len();
-                    let call = self.lost.remove(number).expect("in range");
+                let number = number % self.lost.len().max(1);
+                if let Some(call) = self.lost.remove(number) {
                     self.world.land(&call);
                 }
             }
@@ -132,6 +144,7 @@ impl History {
             }
             Step::TakeOver(lags) => {
                 self.retire(1);
+                self.world.depose();
                 let replica = Replica::promote(&self.world.api, lags, self.world.now);
                 self.world.replicas.push(replica);
             }
@@ -165,7 +178,16 @@ impl History {
         match api.services.get(&key).map(|service| service.request.eligibility) {
             // Nobody comes back from being deleted.
             Some(Eligibility::Deleting) => {}
-            Some(_) => api.edit_service(&key, |service| service.request = request),
+            Some(before) => {
+                // The class cannot be changed but by way of another type.
+                let is_class = |eligibility| eligibility == Eligibility::ForeignClass;
+                if is_class(before) != is_class(request.eligibility) {
+                    api.edit_service(&key, |service| {
+                        service.request.eligibility = Eligibility::NotLoadBalancer;
+                    });
+                }
+                api.edit_service(&key, |service| service.request = request);
+            }
             None => {
                 let mut service = crate::objects::mk_service(&key.name);
                 service.request = request;
@@ -174,38 +196,48 @@ impl History {
         }
     }
 
-    fn interfere(&mut self, step: Step) {
-        let addresses: Vec<IpAddr> = self.world.api.claims.keys().copied().collect();
-        match step {
-            Step::SetOwner(number, has_owner) => {
-                if let Some(address) = pick(&addresses, number) {
-                    self.world
-                        .api
-                        .edit_claim(*address, |claim| claim.has_owner = has_owner);
-                }
-            }
-            Step::EditClaim(number, Vandalism::Delete) => {
-                if let Some(address) = pick(&addresses, number) {
-                    self.world.api.remove_claim(*address);
-                }
-            }
-            Step::EditClaim(number, vandalism) => {
-                if let Some(address) = pick(&addresses, number) {
-                    let now = self.world.now.wall;
-                    self.world
-                        .api
-                        .edit_claim(*address, |claim| vandalism.act(claim, now));
-                }
-            }
-            Step::EditStatus(number, address) => {
+    fn act(&mut self, deed: Deed) {
+        match deed {
+            Deed::PutService(number, request) => self.put_service(number, request),
+            Deed::DeleteService(number) => {
                 if let Some(key) = self.service(number) {
+                    self.world.api.delete_service(&key);
+                }
+            }
+            Deed::PutPool(pool) => self.world.api.put_pool(*pool),
+            Deed::DeletePool(number) => {
+                let names: Vec<PoolName> = self.world.api.pools.keys().cloned().collect();
+                if let Some(name) = pick(&names, number) {
+                    self.world.api.delete_pool(name.as_str());
+                }
+            }
+        }
+    }
+
+    fn meddle(&mut self, meddling: Meddling) {
+        let addresses: Vec<IpAddr> = self.world.api.claims.keys().copied().collect();
+        let now = self.world.now.wall;
+        let service = |number| self.service(number);
+        match meddling {
+            Meddling::SetOwner(number, has_owner) => {
+                if let Some(address) = pick(&addresses, number) {
+                    let api = &mut self.world.api;
+                    api.edit_claim(*address, |claim| claim.has_owner = has_owner);
+                }
+            }
+            Meddling::EditClaim(number, vandalism) => {
+                if let Some(address) = pick(&addresses, number) {
+                    vandalism.act(&mut self.world.api, *address, now);
+                }
+            }
+            Meddling::EditStatus(number, address) => {
+                if let Some(key) = service(number) {
                     self.world.api.edit_service(&key, |service| {
                         service.status.ingress = address.into_iter().map(Ingress::vip).collect();
                         service.status.other_manager = Some("somebody".to_owned());
                     });
                 }
             }
-            _ => unreachable!("no interference: {step:?}"),
         }
     }
 
@@ -219,37 +251,35 @@ impl History {
         }
     }
 
-    fn watch(&mut self, step: Step) {
-        let count = self.world.replicas.len();
-        match step {
-            Step::Show(replica, kind) => drop(self.world.deliver_one(replica % count, kind)),
-            Step::ShowAgain(replica, kind, events) => {
-                self.world.replicas[replica % count].rewind(&self.world.api, kind, events);
-            }
-            Step::Relist(replica) => {
-                self.world.replicas[replica % count].relist(&self.world.api, self.world.now);
-            }
-            _ => unreachable!("no watch: {step:?}"),
+    fn watch(&mut self, replica: usize, watching: Watching) {
+        let index = replica % self.world.replicas.len();
+        let replica = &mut self.world.replicas[index];
+        if replica.is_deposed {
+            return;
+        }
+        match watching {
+            Watching::Show(kind) => drop(self.world.deliver_one(index, kind)),
+            Watching::ShowAgain(kind, events) => replica.rewind(&self.world.api, kind, events),
+            Watching::Relist => replica.relist(&self.world.api, self.world.now),
         }
     }
 
-    fn call(&mut self, step: Step) {
-        let count = self.world.replicas.len();
-        match step {
-            Step::Work(replica, steps) => {
+    fn call(&mut self, replica: usize, calling: Calling) {
+        let replica = replica % self.world.replicas.len();
+        match calling {
+            Calling::Work(steps) => {
                 for _ in 0..steps {
-                    self.world.step(replica % count);
+                    self.world.step(replica);
                 }
             }
-            Step::Begin(replica) => drop(self.world.begin_call(replica % count)),
-            Step::Finish(replica, call) => {
-                let replica = replica % count;
+            Calling::Begin => drop(self.world.begin_call(replica)),
+            Calling::Finish(call) => {
                 let calls = self.world.replicas[replica].calls.len();
                 if calls > 0 {
                     self.world.finish_call(replica, call % calls);
                 }
             }
-            Step::Lose(replica, call, fate) => self.end_call(replica, call, |this, call| {
+            Calling::Lose(call, fate) => self.end_call(replica, call, |this, call| {
                 match fate {
                     Fate::Landed => drop(this.world.land(&call)),
                     Fate::Late => this.lost.push_back(call),
@@ -257,15 +287,13 @@ impl History {
                 }
                 Outcome::Unknown
             }),
-            Step::Reject(replica, call) => {
+            Calling::Reject(call) => {
                 self.end_call(replica, call, |_, _| Outcome::Rejected("denied".to_owned()));
             }
-            _ => unreachable!("no call: {step:?}"),
         }
     }
 
     fn end_call(&mut self, replica: usize, call: usize, end: impl FnOnce(&mut Self, Call) -> Outcome) {
-        let replica = replica % self.world.replicas.len();
         let calls = &mut self.world.replicas[replica].calls;
         if calls.is_empty() {
             return;
@@ -284,27 +312,26 @@ impl History {
 // === impl Vandalism ===
 
 impl Vandalism {
-    fn act(self, claim: &mut Claim, now: Timestamp) {
-        let spec = &mut claim.spec;
+    fn act(self, api: &mut Api, address: IpAddr, now: Timestamp) {
+        let mut edit = |edit: &dyn Fn(&mut ClaimSpec)| api.edit_claim(address, |claim| edit(&mut claim.spec));
+        let service = |number: usize| key(SERVICES[number % SERVICES.len()]);
         match self {
-            Self::Delete => unreachable!("no edit"),
-            Self::ChangePool => spec.pool = Some("elsewhere".into()),
-            Self::ChangePorts => {
+            Self::Delete => api.remove_claim(address),
+            Self::ChangePool => edit(&|spec| spec.pool = Some("elsewhere".into())),
+            Self::ChangePorts => edit(&|spec| {
                 for holder in &mut spec.holders {
                     holder.ports.clear();
                 }
-            }
-            Self::SetState(state) => spec.state = state,
-            Self::EmptyHolders => spec.holders.clear(),
-            Self::GiveTo(number) => {
+            }),
+            Self::SetState(state) => edit(&|spec| spec.state = state),
+            Self::EmptyHolders => edit(&|spec| spec.holders.clear()),
+            Self::GiveTo(number) => edit(&|spec| {
                 if let Some(holder) = spec.holders.first_mut() {
-                    holder.service = key(SERVICES[number % SERVICES.len()]);
+                    holder.service = service(number);
                 }
-            }
-            Self::SetLastHolder(number) => {
-                spec.last_holder = Some(key(SERVICES[number % SERVICES.len()]));
-            }
-            Self::DateForward => spec.state_since = Some(Timestamp(now.0 + 1_000_000)),
+            }),
+            Self::SetLastHolder(number) => edit(&|spec| spec.last_holder = Some(service(number))),
+            Self::DateForward => edit(&|spec| spec.state_since = Some(Timestamp(now.0 + 1_000_000))),
         }
     }
 }

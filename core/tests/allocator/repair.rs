@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrolb_core::claim::ClaimState;
+use ferrolb_core::claim::{ClaimSpec, ClaimState};
 use ferrolb_core::request::Ingress;
 use ferrolb_core::service::{Protocol, ServicePort};
 
@@ -177,5 +177,35 @@ fn a_foreign_status_stays_until_there_is_an_address_to_grant() {
     world.run(SOON);
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
     assert_eq!(world.shown("s2"), ["1.2.3.1"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_address_in_no_pool_is_taken_off_a_status_once_it_has_a_claim() {
+    let mut world = World::new();
+    let mut pool = mk_pool("pool", &["1.2.3.0/32"]);
+    pool.spec.exclude = vec!["1.2.3.0".to_owned()];
+    world.api.put_pool(pool);
+    world.api.create_service(mk_service("s1"));
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    world.api.edit_service(&key("s2"), |service| {
+        service.status.ingress = vec![Ingress::vip(ip("1.2.3.0"))];
+        service.request.pool = Some("none".into());
+    });
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.0"], "an address in no pool");
+    world.api.create_claim(ClaimSpec {
+        address: ip("1.2.3.0"),
+        pool: Some("pool".into()),
+        state: Some(ClaimState::Quarantined),
+        state_since: None,
+        held_by: None,
+        last_holder: None,
+        holders: Vec::new(),
+    });
+    world.settle();
+    assert_eq!(world.shown("s2"), [""; 0]);
+    world.run(Duration::from_secs(70));
     world.assert_at_rest();
 }

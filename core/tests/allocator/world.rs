@@ -34,6 +34,8 @@ pub(crate) struct Replica {
     pub(crate) cursors: [usize; Kind::ALL.len()],
     pub(crate) calls: Vec<(CallId, Call)>,
     pub(crate) notices: Vec<Notice>,
+    /// It leads no more, does not know it yet, and hears nothing but answers to its calls.
+    pub(crate) is_deposed: bool,
     known: Known,
 }
 
@@ -45,12 +47,12 @@ pub(crate) enum Kind {
     Claim,
 }
 
-/// What a replica's caches hold, by name: what a new list lacks was deleted.
+/// What a replica's caches hold, by name: what a new list lacks was deleted. Of claims the
+/// allocator knows more, since it makes them.
 #[derive(Debug, Default)]
 struct Known {
     services: BTreeSet<ServiceKey>,
     pools: BTreeSet<PoolName>,
-    claims: BTreeSet<IpAddr>,
 }
 
 // === impl Kind ===
@@ -96,6 +98,13 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.was_restarted = true;
         self.replicas = vec![Replica::start(&self.api, self.now)];
+    }
+
+    /// The leaders lead no more, and do not know it.
+    pub(crate) fn depose(&mut self) {
+        for replica in &mut self.replicas {
+            replica.is_deposed = true;
+        }
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
@@ -296,12 +305,16 @@ impl Replica {
             cursors: [0; Kind::ALL.len()],
             calls: Vec::new(),
             notices: Vec::new(),
+            is_deposed: false,
             known: Known::default(),
         }
     }
 
     /// Where the next change of a kind of object stands in the log.
     fn next_in(&self, api: &Api, kind: Kind) -> Option<usize> {
+        if self.is_deposed {
+            return None;
+        }
         let start = self.cursors[kind as usize];
         let found = api.log[start..].iter().position(|event| Kind::of(event) == kind);
         found.map(|offset| start + offset)
@@ -320,12 +333,13 @@ impl Replica {
     /// Lists everything anew, as after a watch that was cut.
     pub(crate) fn relist(&mut self, api: &Api, now: Now) {
         let mut gone = std::mem::take(&mut self.known);
+        let mut gone_claims: BTreeSet<IpAddr> = self.allocator.claims().collect();
         self.cursors = [api.log.len(); Kind::ALL.len()];
         for event in api.list() {
             match &event {
                 Event::ServiceApplied(service) => drop(gone.services.remove(&service.key)),
                 Event::PoolApplied(pool) => drop(gone.pools.remove(&pool.name)),
-                Event::ClaimApplied(claim) => drop(gone.claims.remove(&claim.spec.address)),
+                Event::ClaimApplied(claim) => drop(gone_claims.remove(&claim.spec.address)),
                 Event::ServiceDeleted(_)
                 | Event::PoolDeleted(_)
                 | Event::ClaimDeleted { .. }
@@ -339,7 +353,7 @@ impl Replica {
         for name in gone.pools {
             self.show(Event::PoolDeleted(name), now);
         }
-        for address in gone.claims {
+        for address in gone_claims {
             self.show(Event::ClaimDeleted { address, uid: None }, now);
         }
     }
@@ -351,9 +365,7 @@ impl Replica {
             Event::ServiceDeleted(key) => drop(known.services.remove(key)),
             Event::PoolApplied(pool) => drop(known.pools.insert(pool.name.clone())),
             Event::PoolDeleted(name) => drop(known.pools.remove(name)),
-            Event::ClaimApplied(claim) => drop(known.claims.insert(claim.spec.address)),
-            Event::ClaimDeleted { address, .. } => drop(known.claims.remove(address)),
-            Event::Synced => {}
+            Event::ClaimApplied(_) | Event::ClaimDeleted { .. } | Event::Synced => {}
         }
         self.allocator.apply(event, now);
     }
