@@ -19,6 +19,7 @@ use tower::timeout::TimeoutLayer;
 use tower::util::{MapErrLayer, option_layer};
 
 use crate::args::ClientArgs;
+use crate::sentence;
 
 /// A SYN that is lost is sent again after a second: one retransmission fits.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -60,7 +61,7 @@ pub async fn connect(args: &ClientArgs) -> Result<Client, ClientError> {
     // the same choice.
     let _chosen_before = rustls::crypto::ring::default_provider().install_default();
     let config = config(args).await?;
-    build(&config).map_err(|error| ClientError::Credentials(chain(&error)))
+    build(&config).map_err(|error| ClientError::Credentials(sentence::of(&error)))
 }
 
 async fn config(args: &ClientArgs) -> Result<Config, ClientError> {
@@ -71,11 +72,11 @@ async fn config(args: &ClientArgs) -> Result<Config, ClientError> {
         }
         return Config::infer()
             .await
-            .map_err(|error| ClientError::Nowhere(chain(&error)));
+            .map_err(|error| ClientError::Nowhere(sentence::of(&error)));
     };
     let refused = |error: &dyn Error| ClientError::Kubeconfig {
         path: path.clone(),
-        reason: chain(error),
+        reason: sentence::of(error),
     };
     let file = Kubeconfig::read_from(path).map_err(|error| refused(&error))?;
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
@@ -102,20 +103,6 @@ fn build(config: &Config) -> Result<Client, kube::Error> {
         .with_layer(&config.base_uri_layer())
         .with_layer(&TimeoutLayer::new(ANSWER_TIMEOUT))
         .build())
-}
-
-/// An error with its causes, unless they only repeat each other.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod readiness;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
+pub mod sentence;
 pub mod shutdown;
 pub mod trouble;
 pub mod vital;

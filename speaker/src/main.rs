@@ -10,11 +10,12 @@ fn main() -> ExitCode {
     match app::run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "Cannot go on");
+            let sentence = ferrolb_runtime::sentence::of(error.as_ref());
+            tracing::error!(error = sentence, "Cannot go on");
             // Where logging was not set up, or is filtered: an operator must see the sentence.
             #[allow(clippy::print_stderr)]
             {
-                eprintln!("ferrolb-speaker: {error:#}");
+                eprintln!("ferrolb-speaker: {sentence}");
             }
             ExitCode::FAILURE
         }

@@ -260,11 +260,17 @@ impl Lab {
         Ok(controllers)
     }
 
-    /// Starts our speaker on every node and waits until all are ready.
-    pub async fn start_speakers(&self, flags: &[&str]) -> Result<()> {
+    /// Starts our speaker on every node.
+    pub fn launch_speakers(&self, flags: &[&str]) -> Result<()> {
         for node in &self.nodes {
             node.launch_speaker(product::speaker(&self.home, &self.artifacts, node, flags)?)?;
         }
+        Ok(())
+    }
+
+    /// Starts our speaker on every node and waits until all are ready.
+    pub async fn start_speakers(&self, flags: &[&str]) -> Result<()> {
+        self.launch_speakers(flags)?;
         for node in &self.nodes {
             node.wait_speaker_ready().await?;
         }

@@ -3,5 +3,6 @@
 mod end;
 mod oracle;
 mod ownership;
+mod start;
 mod traffic;
 mod wire;
