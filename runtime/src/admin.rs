@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,12 +64,30 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Opens the port, before anything else starts.
+/// Opens the port, before anything else starts: at all addresses of both families when the address is
+/// `[::]`, of IPv4 where the kernel has no IPv6.
 ///
 /// # Errors
 /// When the port is not to be had; the sentence names port and flag.
 pub async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError {
+    bind_by(TcpListener::bind, address, flag).await
+}
+
+async fn bind_by<F>(
+    open: impl Fn(SocketAddr) -> F,
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<TcpListener, BindError>
+where
+    F: Future<Output = io::Result<TcpListener>>,
+{
+    let opened = match open(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            open((Ipv4Addr::UNSPECIFIED, address.port()).into()).await
+        }
+        opened => opened,
+    };
+    opened.map_err(|source| BindError {
         address,
         flag,
         source,
@@ -186,8 +204,6 @@ fn with_type(status: StatusCode, body: String, content_type: &'static str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use serde_json::json;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -286,6 +302,32 @@ mod tests {
         )
         .await;
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    }
+
+    /// A kernel that was started with `ipv6.disable=1`.
+    async fn open_without_ipv6(address: SocketAddr) -> io::Result<TcpListener> {
+        match address {
+            SocketAddr::V4(_) => TcpListener::bind(address).await,
+            SocketAddr::V6(_) => Err(nix::errno::Errno::EAFNOSUPPORT.into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_addresses_are_those_of_ipv4_where_the_kernel_has_no_ipv6() {
+        let all = (Ipv6Addr::UNSPECIFIED, 0).into();
+        let listener = bind_by(open_without_ipv6, all, "--admin-bind")
+            .await
+            .expect("IPv4 is left");
+        let address = listener.local_addr().expect("a bound address");
+        assert_eq!(address.ip(), Ipv4Addr::UNSPECIFIED);
+
+        let one = (Ipv6Addr::LOCALHOST, 0).into();
+        let error = bind_by(open_without_ipv6, one, "--admin-bind").await;
+        let error = error.expect_err("one address was asked for, and it is not there");
+        assert!(
+            error.to_string().starts_with("cannot listen on [::1]:0: "),
+            "{error}"
+        );
     }
 
     #[tokio::test]
