@@ -68,7 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         "Starting"
     );
 
-    let mut registry = Registry::with_prefix("ferrolb");
+    let mut registry = Registry::with_prefix("ferrolb_controller");
     let watch_metrics = WatchMetrics::register(&mut registry);
     let metrics = Metrics::register(&mut registry);
     let (notices, publisher) = notices::channel(identity.clone(), &mut registry);

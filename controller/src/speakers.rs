@@ -168,7 +168,7 @@ fn complaint(namespace: &str, pods: &Pods) -> String {
     format!(
         "DaemonSet {namespace}/{name} should have {wanted} pods and has none, so no address is announced; \
          `kubectl -n {namespace} describe daemonset {name}` says why. If pod security refuses them: \
-         `kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged`"
+         `kubectl label --overwrite namespace {namespace} pod-security.kubernetes.io/enforce=privileged`"
     )
 }
 
@@ -227,7 +227,7 @@ mod tests {
         );
         assert!(text.contains("should have 3 pods and has none"), "{text}");
         assert!(
-            text.contains("kubectl label namespace ferrolb-system pod-security"),
+            text.contains("kubectl label --overwrite namespace ferrolb-system pod-security"),
             "{text}"
         );
     }

@@ -1,5 +1,6 @@
 //! Real binaries as processes of node namespaces.
 
+mod docs;
 mod end;
 mod oracle;
 mod ownership;

@@ -29,7 +29,7 @@ async fn one_leads_and_both_are_ready(lab: &Lab) -> Result<()> {
         let metrics = stage::controller_page(lab, &pod.name_any(), "/metrics")?;
         let value = metrics
             .lines()
-            .find_map(|line| line.strip_prefix("ferrolb_leading "));
+            .find_map(|line| line.strip_prefix("ferrolb_controller_leading "));
         leading.push(value.context("no metric says who leads")?.to_owned());
     }
     leading.sort();
