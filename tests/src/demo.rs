@@ -70,6 +70,7 @@ pub async fn run(args: Args) -> Result<()> {
     fetch(&lab.client_host()?, &subjects).await?;
 
     if args.keep {
+        make_whole(&lab, &subjects).await?;
         play(&lab, &subjects)?;
         lab.keep()?;
     } else {
@@ -219,6 +220,17 @@ fn verdict(subject: &Subject, owner: &str, report: &ProbeReport) -> String {
     }
 }
 
+/// Gives the node its power back, so that whoever plays with the cluster has all of it.
+async fn make_whole(lab: &Lab, subjects: &[Subject]) -> Result<()> {
+    let victim = &subjects.first().context("the Service has an address")?.owner;
+    let title = format!("giving {victim} its power back, which takes nothing back");
+    step(&title, async {
+        lab.node(victim)?.boot()?;
+        lab.wait_nodes_ready(std::slice::from_ref(victim), true).await
+    })
+    .await
+}
+
 /// What a person may do with a cluster that stays.
 fn play(lab: &Lab, subjects: &[Subject]) -> Result<()> {
     let kubectl = format!("{} kubectl", lab.artifacts().kc().display());
@@ -229,7 +241,7 @@ fn play(lab: &Lab, subjects: &[Subject]) -> Result<()> {
     let client = lab.client_host()?;
     for Subject { address, .. } in subjects {
         let url = format!("http://{}/", bracketed(*address));
-        println!("  ip netns exec {} curl {url}", client.netns().name());
+        println!("  ip netns exec {} curl '{url}'", client.netns().name());
     }
     println!(
         "  ip netns exec {} bash    # be the client",

@@ -30,7 +30,10 @@ enum Verb {
         proxy: String,
     },
     /// Remove it, and everything it made.
-    Down,
+    Down {
+        /// Only these, even if their owner still runs; `status` shows the ids.
+        labs: Vec<String>,
+    },
     /// Say whether one runs, and how to enter it.
     Status,
 }
@@ -44,9 +47,17 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             for (flag, value) in [("nodes", &nodes.to_string()), ("kind", kind), ("proxy", proxy)] {
                 arguments.push(format!("--{flag}={value}").into());
             }
+            lab::become_lab(workspace, &arguments)
         }
-        Verb::Down => arguments.push("down".into()),
-        Verb::Status => arguments.push("status".into()),
+        // What is there has its programs: nothing else has to be built to look at it or remove it.
+        Verb::Down { labs } => {
+            arguments.push("down".into());
+            arguments.extend(labs.iter().map(OsString::from));
+            lab::become_bare_lab(workspace, &arguments)
+        }
+        Verb::Status => {
+            arguments.push("status".into());
+            lab::become_bare_lab(workspace, &arguments)
+        }
     }
-    lab::become_lab(workspace, &arguments)
 }

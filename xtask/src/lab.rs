@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -17,14 +18,23 @@ pub(crate) const ARTIFACTS: &str = "FERROLB_ARTIFACTS";
 /// Prepares everything and becomes `ferrolb-lab` with these arguments; returns only on failure.
 pub(crate) fn become_lab(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let artifacts = prepare(workspace)?;
+    let mut lab = build(workspace)?;
+    Err(process::exec(lab.args(arguments).env(ARTIFACTS, artifacts)))
+}
+
+/// The same for what starts nothing.
+pub(crate) fn become_bare_lab(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    let mut lab = build(workspace)?;
+    Err(process::exec(lab.args(arguments)))
+}
+
+fn build(workspace: &Workspace) -> Result<Command> {
     process::step("building ferrolb-lab", || {
         process::run(&mut workspace.cargo(&["build", "--package", "ferrolb-tests", "--bin", "ferrolb-lab"]))
     })?;
-    let mut lab = std::process::Command::new(workspace.target().join("debug/ferrolb-lab"));
-    lab.args(arguments)
-        .current_dir(workspace.root())
-        .env(ARTIFACTS, artifacts);
-    Err(process::exec(&mut lab))
+    let mut lab = Command::new(workspace.target().join("debug/ferrolb-lab"));
+    lab.current_dir(workspace.root());
+    Ok(lab)
 }
 
 /// Installs or builds all that a cluster needs, our images included; returns the directory.
