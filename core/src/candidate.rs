@@ -2,7 +2,9 @@
 //!
 //! A member alone judges itself ([`Judge::interfaces_of`] with its own interfaces); what others
 //! think of it ranks candidates and chooses targets of handovers, and never takes a VIP from a live
-//! owner. Liveness, readiness and draining are the ownership machine's to know and are asked there.
+//! owner. Readiness and draining are the ownership machine's to know and are asked there; liveness
+//! is told here, because policy Local asks for an endpoint only while a live member hosts one: else
+//! the proxy of any node refuses quickly, which beats silence.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,19 +21,22 @@ pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-b
 
 /// The facts, ready to be asked about many VIPs.
 #[derive(Clone, Copy, Debug)]
-pub struct Judge<'a> {
+pub struct Judge<'a, L> {
     facts: &'a Facts,
+    /// Whether a member is live.
+    is_live: L,
     /// Every Node carries the label, as on a cluster of one kubeadm node: then it says nothing.
     is_exclusion_ignored: bool,
 }
 
 // === impl Judge ===
 
-impl<'a> Judge<'a> {
-    /// Prepares facts for questions.
-    pub fn new(facts: &'a Facts) -> Self {
+impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
+    /// Prepares facts for questions; `is_live` says whether a member is live.
+    pub fn new(facts: &'a Facts, is_live: L) -> Self {
         Self {
             facts,
+            is_live,
             is_exclusion_ignored: facts.nodes.values().all(is_excluded),
         }
     }
@@ -60,7 +65,8 @@ impl<'a> Judge<'a> {
             .filter(|holder| holder.traffic_policy == TrafficPolicy::Local);
         for holder in local {
             let hosts = self.facts.local_endpoints.get(&holder.service);
-            if !hosts.is_some_and(|hosts| hosts.contains(node)) {
+            let hosts = hosts.filter(|hosts| hosts.iter().any(&self.is_live));
+            if hosts.is_some_and(|hosts| !hosts.contains(node)) {
                 return Err(Withheld::NoLocalEndpoint);
             }
         }

@@ -60,7 +60,7 @@ fn judge(facts: &Facts) -> Result<Vec<u32>, Withheld> {
         mk_interface(1, "eth0", "192.0.2.1/24"),
         mk_interface(2, "eth1", "198.51.100.1/24"),
     ];
-    Judge::new(facts)
+    Judge::new(facts, |member| member.as_str() != "dead")
         .interfaces_of(vip(), &ALPHA.into(), &interfaces)
         .map(|allowed| allowed.into_iter().map(|index| index.0).collect())
 }
@@ -109,11 +109,11 @@ fn an_excluded_node_is_no_candidate_unless_every_node_is_excluded() {
         .labels
         .insert(EXCLUDE_LABEL.to_owned(), String::new());
     assert_eq!(judge(&facts), Ok(vec![1]));
-    assert!(Judge::new(&facts).is_exclusion_ignored());
+    assert!(Judge::new(&facts, |_| true).is_exclusion_ignored());
 
     facts.nodes.insert("beta".into(), NodeFacts::default());
     assert_eq!(judge(&facts), Err(Withheld::NodeExcluded));
-    assert!(!Judge::new(&facts).is_exclusion_ignored());
+    assert!(!Judge::new(&facts, |_| true).is_exclusion_ignored());
 }
 
 #[test]
@@ -179,16 +179,35 @@ fn policy_local_asks_for_an_endpoint_of_every_local_holder() {
     let mut facts = mk_facts();
     holders(&mut facts)[0].traffic_policy = TrafficPolicy::Local;
     holders(&mut facts).push(mk_holder("api", TrafficPolicy::Local, &["default"]));
+    let there = BTreeSet::from([NodeName::from("beta")]);
+    for service in ["web", "api"] {
+        let service = ServiceKey::new("default", service);
+        facts.local_endpoints.insert(service, there.clone());
+    }
     assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint));
 
-    let here = BTreeSet::from([NodeName::from(ALPHA)]);
-    facts
-        .local_endpoints
-        .insert(ServiceKey::new("default", "web"), here.clone());
-    assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint), "api has none here");
+    for (service, expected) in [("web", Err(Withheld::NoLocalEndpoint)), ("api", Ok(vec![1]))] {
+        let hosts = facts
+            .local_endpoints
+            .get_mut(&ServiceKey::new("default", service));
+        hosts.expect("it is there").insert(ALPHA.into());
+        assert_eq!(judge(&facts), expected, "after {service} has come here");
+    }
+}
+
+#[test]
+fn policy_local_asks_for_nothing_while_no_live_member_hosts_an_endpoint() {
+    let mut facts = mk_facts();
+    holders(&mut facts)[0].traffic_policy = TrafficPolicy::Local;
+    assert_eq!(judge(&facts), Ok(vec![1]), "there is none at all");
+
+    let service = ServiceKey::new("default", "web");
+    let dead = BTreeSet::from([NodeName::from("dead")]);
+    facts.local_endpoints.insert(service.clone(), dead);
+    assert_eq!(judge(&facts), Ok(vec![1]), "its host is dead");
 
     facts
         .local_endpoints
-        .insert(ServiceKey::new("default", "api"), here);
-    assert_eq!(judge(&facts), Ok(vec![1]));
+        .insert(service, BTreeSet::from(["dead".into(), "beta".into()]));
+    assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint));
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Ownership;
 use crate::candidate::Judge;
+use crate::node::NodeName;
 use crate::plan::Announcement;
 use crate::reason::{MoveReason, Withheld};
 use crate::record::Record;
@@ -44,7 +45,7 @@ impl Ownership {
     }
 
     /// What another member's table says about its ownership of a VIP.
-    pub(super) fn record_of(&self, vip: IpAddr, node: &crate::node::NodeName) -> Option<Record> {
+    pub(super) fn record_of(&self, vip: IpAddr, node: &NodeName) -> Option<Record> {
         let entry = self.members.get(node)?.inbound.replica.get(vip)?;
         match entry.standing {
             Standing::Held { slot } => Some(Record {
@@ -112,7 +113,13 @@ impl Ownership {
         if self.drain.is_some() {
             return Err(Withheld::Draining);
         }
-        Judge::new(&self.facts).interfaces_of(vip, &self.node, &self.facts.interfaces)
+        self.judge()
+            .interfaces_of(vip, &self.node, &self.facts.interfaces)
+    }
+
+    /// Who may own a VIP by the facts and by who is live.
+    pub(super) fn judge(&self) -> Judge<'_, impl Fn(&NodeName) -> bool> {
+        Judge::new(&self.facts, |node| self.is_live(node))
     }
 
     /// Looks after a VIP that this node owns.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::member::{Inbound, Member, Outbound};
 use super::{Lost, Ownership};
+use crate::facts::HolderFacts;
 use crate::node::{Boot, NodeName};
 use crate::reason::MoveReason;
 use crate::record::Epoch;
+use crate::service::TrafficPolicy;
 use crate::table::Version;
 use crate::time::Time;
 
@@ -138,6 +140,7 @@ impl Ownership {
             self.allow_raises();
             // A status may be written over the name of a member that can be heard.
             self.revision += 1;
+            self.review_hosted(node);
             self.greet(now, node);
         } else {
             self.end(node, reason);
@@ -174,8 +177,24 @@ impl Ownership {
             .filter(|(_, handover)| handover.target() == node);
         self.dirty.extend(offered.map(|(vip, _)| *vip));
         self.allow_raises();
+        self.review_hosted(node);
         self.is_order_stale = true;
         self.revision += 1;
+    }
+
+    /// Looks anew at the VIPs of policy Local that a member hosts an endpoint for: whether the
+    /// others are candidates depends on whether it is live.
+    fn review_hosted(&mut self, node: &NodeName) {
+        let facts = &self.facts;
+        let is_hosted = |holder: &HolderFacts| {
+            let hosts = facts.local_endpoints.get(&holder.service);
+            holder.traffic_policy == TrafficPolicy::Local && hosts.is_some_and(|hosts| hosts.contains(node))
+        };
+        let hosted = facts
+            .claims
+            .iter()
+            .filter(|(_, claim)| claim.holders.iter().any(is_hosted));
+        self.dirty.extend(hosted.map(|(vip, _)| *vip));
     }
 }
 

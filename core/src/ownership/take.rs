@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::message::Stage;
 use super::{Move, Ownership, Tenure, VipState};
-use crate::candidate::Judge;
 use crate::node::NodeName;
 use crate::rank::Load;
 use crate::reason::MoveReason;
@@ -201,7 +200,7 @@ impl Ownership {
 
     /// The other members in a stage that seem to be candidates for a VIP.
     pub(super) fn other_candidates(&self, vip: IpAddr, stage: Stage) -> Vec<&NodeName> {
-        let judge = Judge::new(&self.facts);
+        let judge = self.judge();
         self.live()
             .filter(|(node, member)| {
                 member

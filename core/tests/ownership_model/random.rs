@@ -194,7 +194,7 @@ impl History {
         for vip in (0..VIPS).map(mk_vip) {
             let candidates: BTreeSet<_> = running
                 .iter()
-                .filter(|node| is_candidate(&sim.world.facts, vip, node, true))
+                .filter(|node| is_candidate(&sim.world.facts, vip, node, true, |host| running.contains(host)))
                 .cloned()
                 .collect();
             let announcers = sim.oracle.announcers(vip);

@@ -159,7 +159,13 @@ impl World {
 }
 
 /// Whether a node ought to be a candidate by these facts, its speaker's state aside.
-pub(crate) fn is_candidate(facts: &Facts, vip: IpAddr, node: &NodeName, has_interface: bool) -> bool {
+pub(crate) fn is_candidate(
+    facts: &Facts,
+    vip: IpAddr,
+    node: &NodeName,
+    has_interface: bool,
+    is_live: impl Fn(&NodeName) -> bool,
+) -> bool {
     let (Some(claim), Some(own)) = (facts.claims.get(&vip), facts.nodes.get(node)) else {
         return false;
     };
@@ -167,11 +173,10 @@ pub(crate) fn is_candidate(facts: &Facts, vip: IpAddr, node: &NodeName, has_inte
     let is_any_included = facts.nodes.values().any(|node| !is_excluded(node));
     let holder = &claim.holders[0];
     let is_selected = holder.advertisements == ["all"] || own.labels.contains_key("zone");
-    let is_hosting = holder.traffic_policy == TrafficPolicy::Cluster
-        || facts
-            .local_endpoints
-            .get(&holder.service)
-            .is_some_and(|hosts| hosts.contains(node));
+    let hosts = facts.local_endpoints.get(&holder.service);
+    let live_hosts: BTreeSet<_> = hosts.into_iter().flatten().filter(|host| is_live(host)).collect();
+    let is_hosting =
+        holder.traffic_policy == TrafficPolicy::Cluster || live_hosts.is_empty() || live_hosts.contains(node);
     let is_out = is_excluded(own) && is_any_included;
     has_interface && !is_out && !own.network_unavailable && is_selected && is_hosting
 }

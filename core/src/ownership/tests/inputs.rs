@@ -44,3 +44,25 @@ fn a_claim_without_holders_is_withdrawn_by_its_owner() {
     let change = &group.moves.last().unwrap().1;
     assert_eq!((change.reason, change.to.clone()), (MoveReason::Gone, None));
 }
+
+#[test]
+fn under_policy_local_who_hosts_an_endpoint_owns_and_anybody_while_no_live_member_does() {
+    let mut group = Group::settled(&["n1", "n2", "n3"], 0);
+    let mut claim = mk_claim(vip(0));
+    claim.holders[0].traffic_policy = TrafficPolicy::Local;
+    group.facts.claims.insert(vip(0), claim);
+    let hosts = BTreeSet::from(["n3".into()]);
+    group.facts.local_endpoints.insert(mk_service(vip(0)), hosts);
+    group.tell_all();
+    group.run(millis(1_000));
+    assert_eq!(group.announcers(vip(0)), ["n3"]);
+    group.bury("n3");
+    group.run(millis(1_000));
+    let owner = group.owner(vip(0));
+    assert_ne!(owner.as_str(), "n3", "a proxy that refuses quickly beats silence");
+    group.boot("n3", 2);
+    group.tell("n3");
+    group.meet();
+    group.run(millis(2_000));
+    assert_eq!(group.announcers(vip(0)), ["n3"], "{:#?}", group.moves);
+}

@@ -242,10 +242,11 @@ impl Sim {
         self.fail_on(result);
         for node in self.nodes() {
             let host = &self.hosts[&node];
-            if host.machine.is_none() {
+            let Some(machine) = &host.machine else {
                 continue;
-            }
-            let is_fit = |vip| is_candidate(&host.facts, vip, &node, host.is_link_up);
+            };
+            let is_live = |member: &NodeName| machine.is_live(member);
+            let is_fit = |vip| is_candidate(&host.facts, vip, &node, host.is_link_up, is_live);
             let result = self.oracle.check_fitness(self.now, &node, is_fit);
             self.fail_on(result);
         }
