@@ -1,8 +1,11 @@
 //! The packet oracle sees real frames on a real bridge, and a violation fails the test that forgot to
 //! ask: a node whose kernel speaks for an address that its speaker does not own must not pass.
 
-use anyhow::Result;
-use ferrolb_tests::lab::Lab;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ferrolb_tests::lab::{Lab, eventually};
 
 /// Has the kernel of n1 announce an address that is nobody's, and drops the lab.
 async fn forge(address: &str, notify: &str) -> Result<()> {
@@ -17,6 +20,30 @@ async fn forge(address: &str, notify: &str) -> Result<()> {
     ])?;
     drop(lab);
     Ok(())
+}
+
+/// Has the kernel of n1 answer for an address that is nobody's, as it does when a proxy puts VIPs on a
+/// node, and drops the lab once a client has believed it.
+async fn answer(address: &str) -> Result<()> {
+    let lab = Lab::builder().process_nodes(1).start().await?;
+    let vip: IpAddr = address.parse()?;
+    lab.node("n1")?
+        .netns()?
+        .ip(&[&format!("addr add {vip}/32 dev lo")])?;
+    let client = lab.client_host()?;
+    eventually(Duration::from_secs(10), "the client is answered", async || {
+        client.exec("bash", &["-c", &format!("echo > /dev/udp/{vip}/9")])?;
+        client.neighbor(vip)?.context("no answer yet")
+    })
+    .await?;
+    drop(lab);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "n1 spoke for 192.0.2.222, which it owned never; at ")]
+async fn a_reply_of_another_program_fails_the_test() {
+    answer("192.0.2.222").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
