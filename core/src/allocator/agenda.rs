@@ -146,3 +146,70 @@ impl Agenda {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::new("default", name)
+    }
+
+    fn service(name: &str) -> Task {
+        Task::Service(key(name))
+    }
+
+    #[test]
+    fn holders_are_decided_about_first_then_the_oldest() {
+        let mut agenda = Agenda::default();
+        agenda.decide(&key("young"), Standing::Pending, Timestamp(2));
+        agenda.decide(&key("old"), Standing::Pending, Timestamp(1));
+        agenda.decide(&key("shows"), Standing::Showing, Timestamp(8));
+        agenda.decide(&key("holds"), Standing::Holding, Timestamp(9));
+        agenda.decide(&key("gone"), Standing::Holding, Timestamp(0));
+        agenda.forget_decision(&key("gone"));
+        let order: Vec<_> = std::iter::from_fn(|| agenda.next_undecided()).collect();
+        assert_eq!(order, ["holds", "shows", "old", "young"].map(key));
+    }
+
+    #[test]
+    fn a_second_request_takes_the_place_of_the_first() {
+        let mut agenda = Agenda::default();
+        agenda.decide(&key("a"), Standing::Pending, Timestamp(1));
+        agenda.decide(&key("b"), Standing::Showing, Timestamp(1));
+        agenda.decide(&key("a"), Standing::Holding, Timestamp(1));
+        let order: Vec<_> = std::iter::from_fn(|| agenda.next_undecided()).collect();
+        assert_eq!(order, ["a", "b"].map(key));
+    }
+
+    #[test]
+    fn an_object_is_looked_at_once_and_status_goes_before_claims() {
+        let mut agenda = Agenda::default();
+        let claim = Task::Claim([10, 0, 0, 1].into());
+        for task in [Task::Pool("p".into()), claim.clone(), service("a"), claim.clone()] {
+            agenda.push(task);
+        }
+        let order: Vec<_> = std::iter::from_fn(|| agenda.pop()).collect();
+        assert_eq!(order, [service("a"), claim.clone(), Task::Pool("p".into())]);
+        agenda.push(claim.clone());
+        assert_eq!(agenda.pop(), Some(claim));
+    }
+
+    #[test]
+    fn the_earliest_alarm_of_an_object_counts_and_rings_once() {
+        let mut agenda = Agenda::default();
+        agenda.set_alarm(service("a"), Time::from_millis(30));
+        agenda.set_alarm(service("a"), Time::from_millis(10));
+        agenda.set_alarm(service("a"), Time::from_millis(20));
+        agenda.set_alarm(service("b"), Time::from_millis(15));
+        assert_eq!(agenda.next_alarm(), Some(Time::from_millis(10)));
+        agenda.ring(Time::from_millis(9));
+        assert_eq!(agenda.pop(), None);
+        agenda.ring(Time::from_millis(10));
+        assert_eq!(agenda.pop(), Some(service("a")));
+        assert_eq!(agenda.next_alarm(), Some(Time::from_millis(15)));
+        agenda.ring(Time::from_millis(100));
+        assert_eq!(agenda.pop(), Some(service("b")));
+        assert_eq!((agenda.pop(), agenda.next_alarm()), (None, None));
+    }
+}

@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// How many reverted writes make a contest: one is an accident, two may be.
 const REVERTS: u32 = 3;
-/// A status that stood for this many times the next pause is no longer contested.
+/// A status that stood for this many times the pause after the next is no longer contested.
 const CALM: u32 = 2;
 
 /// The history of one Service's status.
@@ -77,5 +77,69 @@ impl Contest {
     /// Who contests the status, if anybody does.
     pub(super) fn rival(&self) -> Option<&str> {
         (self.reverts >= REVERTS).then(|| self.rival.as_deref().unwrap_or("somebody"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WROTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1000)
+    }
+
+    fn mk_wiped() -> ServiceStatus {
+        ServiceStatus {
+            other_manager: Some("rival".to_owned()),
+            ..ServiceStatus::default()
+        }
+    }
+
+    fn revert(contest: &mut Contest, now: Time) -> Option<Time> {
+        contest.write(Some(vec![WROTE]), now);
+        contest.see(&[WROTE], &mk_wiped(), now);
+        contest.wait(now)
+    }
+
+    #[test]
+    fn the_first_revert_is_repaired_at_once_and_the_next_ever_later() {
+        let mut contest = Contest::default();
+        assert_eq!(contest.calm_at(), None);
+        let waits: Vec<_> = (0..12).map(|_| revert(&mut contest, Time::ZERO)).collect();
+        assert_eq!(
+            waits[..5],
+            [None, Some(at(1)), Some(at(2)), Some(at(4)), Some(at(8))]
+        );
+        assert_eq!(waits[11], Some(at(300)));
+    }
+
+    #[test]
+    fn the_third_revert_names_the_rival_and_a_calm_time_forgets_it() {
+        let mut contest = Contest::default();
+        for _ in 0..2 {
+            revert(&mut contest, Time::ZERO);
+        }
+        assert_eq!(contest.rival(), None);
+        revert(&mut contest, Time::ZERO);
+        assert_eq!(contest.rival(), Some("rival"));
+        contest.write(Some(vec![WROTE]), at(10));
+        let calm = contest.calm_at().expect("it was reverted");
+        assert_eq!(calm, at(26));
+        contest.calm_down(at(25));
+        assert_eq!(contest.rival(), Some("rival"));
+        contest.calm_down(calm);
+        assert_eq!((contest.rival(), contest.wait(at(26))), (None, None));
+    }
+
+    #[test]
+    fn what_we_want_no_more_is_not_contested() {
+        let mut contest = Contest::default();
+        for _ in 0..5 {
+            contest.write(Some(vec![WROTE]), Time::ZERO);
+            contest.see(&[], &mk_wiped(), Time::ZERO);
+        }
+        assert_eq!((contest.rival(), contest.wait(Time::ZERO)), (None, None));
     }
 }

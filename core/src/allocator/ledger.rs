@@ -347,3 +347,6 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,51 @@ impl Waiting {
         self.by_service.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::new("default", name)
+    }
+
+    fn mk_need(pool: &str) -> Need {
+        Need::Pool(pool.into(), FamilyNeed::One(Family::V4))
+    }
+
+    #[test]
+    fn who_waits_longest_comes_first_and_nobody_more_than_asked_for() {
+        let mut waiting = Waiting::default();
+        for (name, since) in [("c", 1), ("a", 3), ("b", 2)] {
+            waiting.insert(&key(name), Timestamp(since), vec![mk_need("p")]);
+        }
+        assert_eq!(waiting.first(&mk_need("p"), 2), [key("c"), key("b")]);
+        assert_eq!(waiting.first(&mk_need("p"), 0), []);
+        assert_eq!(waiting.first(&mk_need("p"), u128::MAX).len(), 3);
+        assert_eq!(waiting.first(&mk_need("q"), 1), []);
+    }
+
+    #[test]
+    fn new_needs_replace_the_old_ones_and_no_empty_queue_stays() {
+        let mut waiting = Waiting::default();
+        waiting.insert(&key("a"), Timestamp(1), vec![mk_need("p"), mk_need("q")]);
+        waiting.insert(&key("a"), Timestamp(1), vec![mk_need("q")]);
+        assert_eq!(waiting.first(&mk_need("p"), 1), []);
+        assert_eq!(waiting.first(&mk_need("q"), 1), [key("a")]);
+        assert_eq!(waiting.len(), 1);
+        waiting.insert(&key("a"), Timestamp(1), Vec::new());
+        assert_eq!(waiting.len(), 0);
+        assert!(waiting.by_need.is_empty());
+    }
+
+    #[test]
+    fn as_many_are_servable_as_the_scarcer_family_allows() {
+        let servable = |need: FamilyNeed| need.servable(3, 5);
+        assert_eq!(servable(FamilyNeed::One(Family::V4)), 3);
+        assert_eq!(servable(FamilyNeed::One(Family::V6)), 5);
+        assert_eq!(servable(FamilyNeed::Both), 3);
+        assert_eq!(servable(FamilyNeed::Prefer(Family::V4)), 8);
+        assert_eq!(FamilyNeed::Prefer(Family::V6).servable(u128::MAX, 1), u128::MAX);
+    }
+}

@@ -107,3 +107,95 @@ fn join_families(families: &BTreeSet<Family>) -> String {
     let words: Vec<_> = families.iter().map(|family| family.as_str()).collect();
     words.join(" and ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Eligibility;
+    use crate::service::TrafficPolicy;
+
+    const V4: &str = "10.96.0.1";
+    const V6: &str = "fd00::1";
+
+    fn mk_request(cluster_ips: &[&str], family_policy: FamilyPolicy, asked: Option<&str>) -> ServiceRequest {
+        let cluster_ips: Vec<IpAddr> = cluster_ips
+            .iter()
+            .map(|text| text.parse().expect("an address"))
+            .collect();
+        ServiceRequest {
+            eligibility: Eligibility::Eligible,
+            family_policy,
+            primary_family: cluster_ips.first().copied().map(Family::of),
+            cluster_ips,
+            addresses: AddressWish::parse(asked, None),
+            pool: None,
+            ports: Vec::new(),
+            traffic_policy: TrafficPolicy::Cluster,
+            sharing_key: None,
+        }
+    }
+
+    #[test]
+    fn the_cluster_ips_and_the_policy_say_which_families_are_wanted() {
+        use FamilyPolicy::{PreferDualStack, RequireDualStack, SingleStack};
+        let one = |family| Ok(Some(FamilyNeed::One(family)));
+        for (cluster_ips, policy, expected) in [
+            (&[][..], RequireDualStack, Ok(None)),
+            (&[V6], SingleStack, one(Family::V6)),
+            (&[V6, V4], SingleStack, one(Family::V6)),
+            (&[V4], PreferDualStack, one(Family::V4)),
+            (
+                &[V6, V4],
+                PreferDualStack,
+                Ok(Some(FamilyNeed::Prefer(Family::V6))),
+            ),
+            (&[V6, V4], RequireDualStack, Ok(Some(FamilyNeed::Both))),
+            (&[V4], RequireDualStack, Err(Refused::SingleClusterIp)),
+        ] {
+            let read = Wish::read(&mk_request(cluster_ips, policy, None));
+            let need = read
+                .map(|wish| wish.map(|wish| wish.need))
+                .map_err(|refusal| refusal.reason);
+            assert_eq!(need, expected, "{cluster_ips:?} {policy:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_asked_for_in_all_families_or_in_none() {
+        let read = |policy, asked| {
+            let wish = Wish::read(&mk_request(&[V4, V6], policy, Some(asked)));
+            wish.map(|wish| {
+                wish.and_then(|wish| wish.exactly)
+                    .map_or(0, |exactly| exactly.len())
+            })
+            .map_err(|refusal| refusal.reason)
+        };
+        for policy in [FamilyPolicy::PreferDualStack, FamilyPolicy::RequireDualStack] {
+            assert_eq!(read(policy, "10.0.0.1,fd01::1"), Ok(2));
+            assert_eq!(read(policy, "10.0.0.1"), Err(Refused::FamilyMismatch));
+            assert_eq!(read(policy, "fd01::1"), Err(Refused::FamilyMismatch));
+        }
+        assert_eq!(read(FamilyPolicy::SingleStack, "10.0.0.1"), Ok(1));
+        assert_eq!(
+            read(FamilyPolicy::SingleStack, "10.0.0.1,fd01::1"),
+            Err(Refused::FamilyMismatch)
+        );
+        assert_eq!(
+            read(FamilyPolicy::SingleStack, "ten"),
+            Err(Refused::InvalidAddress)
+        );
+    }
+
+    #[test]
+    fn an_address_is_allowed_by_family_list_and_pool() {
+        let mut request = mk_request(&[V4], FamilyPolicy::SingleStack, Some("10.0.0.1"));
+        request.pool = Some("a".into());
+        let wish = Wish::read(&request).expect("no refusal").expect("a wish");
+        let allows =
+            |address: &str, pool: &str| wish.allows(address.parse().expect("an address"), &pool.into());
+        assert!(allows("10.0.0.1", "a"));
+        assert!(!allows("10.0.0.1", "b"));
+        assert!(!allows("10.0.0.2", "a"));
+        assert!(!allows("fd00::1", "a"));
+    }
+}

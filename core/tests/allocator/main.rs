@@ -21,4 +21,5 @@ mod oracle;
 mod properties;
 mod repair;
 mod requests;
+mod scale;
 mod world;
