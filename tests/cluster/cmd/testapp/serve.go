@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// readBuffer has room for some thousand small datagrams, which the kernel counts with all that it keeps beside them.
+const readBuffer = 4 << 20
+
 // server answers over HTTP and UDP and knows who it is.
 type server struct {
 	pod, node string
@@ -55,6 +58,13 @@ func serve(args []string, stop <-chan os.Signal) error {
 			return err
 		}
 		enlargeBuffer(conn)
+		// A busy machine may not run this server for a tenth of a second. A datagram that found the queue full meanwhile
+		// would look like one that the network has lost. The kernel gives at most net.core.rmem_max.
+		if conn, ok := conn.(*net.UDPConn); ok {
+			if err := conn.SetReadBuffer(readBuffer); err != nil {
+				return err
+			}
+		}
 		fmt.Println("listening on udp", conn.LocalAddr())
 		go func() { failed <- s.echo(conn) }()
 	}
