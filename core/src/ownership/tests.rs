@@ -290,11 +290,15 @@ impl Group {
         let name = NodeName::from(node);
         let now = self.now;
         let machine = self.machines.get_mut(&name).expect("its speaker runs");
+        let revision = machine.plan_revision();
         act(machine, now);
         let boot = machine.boot;
+        let is_plan_new = revision != machine.plan_revision();
         let effects: Vec<_> = std::iter::from_fn(|| machine.poll_effect()).collect();
         // In the order that the driver is asked for: the plan first.
-        self.look();
+        if is_plan_new {
+            self.look();
+        }
         for effect in effects {
             match effect {
                 Effect::Moved(change) => self.moves.push((now, change)),
