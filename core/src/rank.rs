@@ -129,6 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tie_goes_to_the_smaller_hash_whatever_the_name() {
+        let nodes = mk_nodes(&["a", "b", "c", "d", "e"]);
+        let candidates: Vec<_> = nodes.iter().collect();
+        for last in 0..20 {
+            let vip = IpAddr::from([192, 0, 2, last]);
+            let expected = nodes.iter().min_by_key(|node| hash(vip, node));
+            let rank = Load::default().rank(vip, &candidates, &nodes[0]);
+            assert_eq!(rank.map(|rank| rank.first).as_ref(), expected, "{vip}");
+        }
+    }
+
+    #[test]
     fn without_candidates_nobody_is_first() {
         assert_eq!(
             Load::default().rank("192.0.2.1".parse().unwrap(), &[], &"a".into()),

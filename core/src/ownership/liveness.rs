@@ -177,13 +177,13 @@ impl Ownership {
             .filter(|(_, handover)| handover.target() == node);
         self.dirty.extend(offered.map(|(vip, _)| *vip));
         self.allow_raises();
-        self.review_hosted(node);
         self.is_order_stale = true;
         self.revision += 1;
     }
 
-    /// Looks anew at the VIPs of policy Local that a member hosts an endpoint for: whether the
-    /// others are candidates depends on whether it is live.
+    /// Looks anew at the VIPs of policy Local that a member hosts an endpoint for: now that it is
+    /// live, owners that host none are no candidates any more. When it ends nothing is owned by less
+    /// of a candidate than before.
     fn review_hosted(&mut self, node: &NodeName) {
         let facts = &self.facts;
         let is_hosted = |holder: &HolderFacts| {

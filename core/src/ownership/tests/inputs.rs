@@ -66,3 +66,21 @@ fn under_policy_local_who_hosts_an_endpoint_owns_and_anybody_while_no_live_membe
     group.run(millis(2_000));
     assert_eq!(group.announcers(vip(0)), ["n3"], "{:#?}", group.moves);
 }
+
+#[test]
+fn an_owner_without_endpoint_gives_way_when_a_member_comes_that_hosts_one() {
+    let mut group = Group::new(&["n1", "n2"], 1);
+    group.kill("n2");
+    group.facts.nodes.get_mut("n2").unwrap().ready = false;
+    let claim = group.facts.claims.get_mut(&vip(0)).unwrap();
+    claim.holders[0].traffic_policy = TrafficPolicy::Local;
+    let hosts = BTreeSet::from(["n2".into()]);
+    group.facts.local_endpoints.insert(mk_service(vip(0)), hosts);
+    group.tell("n1");
+    assert_eq!(group.announcers(vip(0)), ["n1"]);
+    group.boot("n2", 1);
+    group.tell("n2");
+    group.meet();
+    group.run(millis(500));
+    assert_eq!(group.announcers(vip(0)), ["n2"], "{:#?}", group.moves);
+}

@@ -56,6 +56,9 @@ fn a_smaller_record_is_answered_with_the_own_and_a_burst_once() {
     assert_ne!(after, burst, "its last frames may have poisoned caches");
     let before = group.sent.len();
     group.hand("n1", "n2", 2, rival);
+    // Whatever makes it look at the VIP again.
+    group.facts.claims.get_mut(&vip(0)).unwrap().version += 1;
+    group.tell("n1");
     assert_eq!(answers(&group, before), 0, "it was answered");
     assert_eq!(group.announcement(vip(0)).burst, after);
 }
