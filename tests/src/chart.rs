@@ -28,11 +28,25 @@ pub fn directory() -> PathBuf {
 
 /// The README's own words after `helm`, so that what it promises is what runs.
 pub fn readme_install() -> Result<Vec<String>> {
-    let path = source().join("README.md");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = readme()?;
     let line = text.lines().find(|line| line.starts_with("helm install "));
     let line = line.context("README.md has no line that begins with `helm install`")?;
     Ok(line.split_whitespace().skip(1).map(str::to_owned).collect())
+}
+
+/// The pool that the README has people create, as they would paste it.
+pub fn readme_pool() -> Result<String> {
+    let text = readme()?;
+    let begin = "kubectl apply -f - <<< '";
+    let pool = text.split(begin).nth(1).and_then(|rest| rest.split('\'').next());
+    Ok(pool
+        .with_context(|| format!("README.md has no {begin}"))?
+        .to_owned())
+}
+
+fn readme() -> Result<String> {
+    let path = source().join("README.md");
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Runs helm without a cluster and returns what it printed; fails unless it succeeds.

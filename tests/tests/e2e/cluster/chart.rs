@@ -31,12 +31,21 @@ async fn the_readme_installs_serves_and_uninstalls() -> Result<()> {
     }
     a_second_release_is_refused(&lab)?;
 
+    lab.apply(&chart::readme_pool()?)?;
+    lab.kubectl([
+        "wait",
+        "addresspool/home",
+        "--for=condition=Ready",
+        "--timeout=10s",
+    ])?;
+    // Addresses of this network, and of both families.
     lab.apply(POOL)?;
     stage::run_web(&lab, &["n1", "n2", "n3"])?;
     lab.create_load_balancer("web", json!({})).await?;
     let addresses = lab.wait_addresses("web", 2).await?;
     stage::wait_served(&lab, &addresses).await?;
 
+    the_notes_upgrade_the_crds(&lab)?;
     uninstall_leaves_services_deletable(&lab).await?;
 
     // The claims have stayed, so the addresses come back.
@@ -140,6 +149,17 @@ fn a_second_release_is_refused(lab: &Lab) -> Result<()> {
         refusal.contains("ClusterRole") && refusal.contains("invalid ownership metadata"),
         "{refusal}"
     );
+    Ok(())
+}
+
+/// What the notes and `docs/operations.md` have people do before an upgrade.
+fn the_notes_upgrade_the_crds(lab: &Lab) -> Result<()> {
+    let chart = chart::directory().display().to_string();
+    let file = lab.home().path("crds.yaml");
+    fs::write(&file, lab.helm(["show", "crds", &chart])?)?;
+    let file = file.display().to_string();
+    let done = lab.kubectl(["apply", "--server-side", "--force-conflicts", "-f", &file])?;
+    ensure!(done.lines().count() == 2, "both kinds are written: {done}");
     Ok(())
 }
 

@@ -41,12 +41,27 @@ async fn deleting_the_pod_of_an_owners_speaker_loses_no_datagram() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_update_of_all_speakers_loses_no_datagram() -> Result<()> {
+async fn an_upgrade_of_everything_loses_no_datagram() -> Result<()> {
     let lab = stage::installed().await?;
     let addresses = serve(&lab).await?;
     let probers = probe(&lab, &addresses).await?;
-    let update = ["rollout", "restart", "daemonset/ferrolb-speaker"];
-    lab.kubectl(["-n", chart::NAMESPACE].iter().chain(&update))?;
+    // Whatever changes in the pods has each of them replaced.
+    let chart = chart::directory().display().to_string();
+    let upgrade = [
+        "upgrade",
+        chart::RELEASE,
+        &chart,
+        "-n",
+        chart::NAMESPACE,
+        "--reuse-values",
+    ];
+    let change = [
+        "--set=controller.resources.requests.cpu=11m",
+        "--set=speaker.resources.requests.cpu=21m",
+        "--wait",
+        "--timeout=2m",
+    ];
+    lab.helm(upgrade.iter().chain(&change))?;
     stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
     nothing_is_lost(probers).await
 }
