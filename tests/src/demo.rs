@@ -225,8 +225,15 @@ async fn make_whole(lab: &Lab, subjects: &[Subject]) -> Result<()> {
     let victim = &subjects.first().context("the Service has an address")?.owner;
     let title = format!("giving {victim} its power back, which takes nothing back");
     step(&title, async {
-        lab.node(victim)?.boot()?;
-        lab.wait_nodes_ready(std::slice::from_ref(victim), true).await
+        let node = lab.node(victim)?;
+        node.boot()?;
+        // The control plane may not have noticed that it was away; its speaker knows that it is back.
+        eventually(PATIENCE, "its speaker is ready", || async {
+            let ready = node.speaker_admin("/readyz").await?;
+            ensure!(ready.status == 200, "it says {}", ready.body);
+            Ok(())
+        })
+        .await
     })
     .await
 }

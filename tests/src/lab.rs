@@ -111,7 +111,10 @@ impl LabBuilder {
     pub async fn start(self) -> Result<Lab> {
         let artifacts = Artifacts::from_env()?;
         let home = Home::create(&artifacts.logs())?;
-        let reaper = Reaper::start(home.id())?;
+        let reaper = Reaper::start(home.id()).inspect_err(|_| {
+            // Without a reaper, this is the one thing of the lab that is there; the error says what matters.
+            let _ = std::fs::remove_dir_all(home.id().directory());
+        })?;
         // Shown by the test harness when the test fails; the logs stay until newer ones push them out.
         #[allow(clippy::print_stderr, reason = "a failed test's logs are found by this line")]
         {
