@@ -96,3 +96,60 @@ fn a_cold_start_does_not_wait_for_nodes_that_are_not_ready() {
     group.tell("n1");
     assert_eq!(group.announcers(vip(0)), ["n1"]);
 }
+
+#[test]
+fn a_node_that_was_cut_off_takes_nothing_before_it_has_heard_the_others_again() {
+    let nodes = ["n1", "n2", "n3"];
+    let mut group = Group::settled(&nodes, 3);
+    let cut_off = group.owner(vip(0));
+    let name = cut_off.as_str();
+    group.isolate(name);
+    group.unplugged.insert(cut_off.clone());
+    group.tell(name);
+    group.run(millis(300));
+    for other in group.names().into_iter().filter(|other| *other != cut_off) {
+        group.down(other.as_str(), name);
+        group.down(name, other.as_str());
+    }
+    group.run(millis(1_000));
+    let before = group.owner(vip(0));
+    assert_ne!(before, cut_off);
+
+    // The interface is back, and membership has yet to find anybody.
+    let moves = group.moves.len();
+    group.heal();
+    group.unplugged.clear();
+    group.tell(name);
+    group.run(millis(900));
+    assert_eq!(
+        group.owner(vip(0)),
+        before,
+        "it would have taken what it cannot know of"
+    );
+    group.meet();
+    group.run(millis(1_000));
+    assert_eq!(group.owner(vip(0)), before);
+    assert!(group.machine(name).is_synced());
+    let mut moved = group.moves_since(moves);
+    moved.retain(|change| change.from != change.to);
+    assert!(moved.is_empty(), "nothing moves when it comes back: {moved:?}");
+}
+
+#[test]
+fn what_is_owned_is_answered_as_soon_as_its_interface_is_back() {
+    let mut group = Group::settled(&["n1", "n2"], 2);
+    let owner = group.owner(vip(0));
+    let name = owner.as_str();
+    group.isolate(name);
+    group.unplugged.insert(owner.clone());
+    group.tell(name);
+    group.run(millis(50));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+    group.heal();
+    group.unplugged.clear();
+    group.tell(name);
+    assert_eq!(group.announcers(vip(0)), [name]);
+    // What was offered meanwhile may still be taken, but by one.
+    group.run(millis(1_000));
+    group.owner(vip(0));
+}
