@@ -57,13 +57,8 @@ func serve(args []string, stop <-chan os.Signal) error {
 		if err != nil {
 			return err
 		}
-		enlargeBuffer(conn)
-		// A busy machine may not run this server for a tenth of a second. A datagram that found the queue full meanwhile
-		// would look like one that the network has lost. The kernel gives at most net.core.rmem_max.
-		if conn, ok := conn.(*net.UDPConn); ok {
-			if err := conn.SetReadBuffer(readBuffer); err != nil {
-				return err
-			}
+		if err := enlargeBuffer(conn); err != nil {
+			return err
 		}
 		fmt.Println("listening on udp", conn.LocalAddr())
 		go func() { failed <- s.echo(conn) }()
@@ -80,20 +75,24 @@ func serve(args []string, stop <-chan os.Signal) error {
 	return web.Shutdown(ctx)
 }
 
-// enlargeBuffer makes room for seconds of datagrams: on a busy machine this process may have to wait, and what the kernel
-// drops meanwhile would look like a loss on the way. Only root may; elsewhere the default has to do.
-func enlargeBuffer(conn net.PacketConn) {
-	const bytes = 8 << 20
+// enlargeBuffer makes room for seconds of datagrams. A busy machine may not run this server for a tenth of a second, and a
+// datagram that found the queue full meanwhile would look like one that the network has lost. Without NET_ADMIN the kernel
+// gives at most net.core.rmem_max.
+func enlargeBuffer(conn net.PacketConn) error {
 	udp, ok := conn.(*net.UDPConn)
 	if !ok {
-		return
+		return nil
+	}
+	if err := udp.SetReadBuffer(readBuffer); err != nil {
+		return err
 	}
 	raw, err := udp.SyscallConn()
 	if err != nil {
-		return
+		return err
 	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, bytes)
+	return raw.Control(func(fd uintptr) {
+		// Refused in a pod, where the buffer stays as it is.
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, readBuffer)
 	})
 }
 
