@@ -50,8 +50,8 @@ impl Ownership {
             goodbye: None,
         });
         self.refresh_profile();
+        // All that is owned is among them.
         self.dirty.extend(self.facts.claims.keys());
-        self.dirty.extend(self.tenures.keys());
     }
 
     /// Says goodbye once nothing is owned any more, or time is up.

@@ -22,6 +22,38 @@ fn a_new_boot_waits_for_the_tables_and_floors_of_the_live() {
 }
 
 #[test]
+fn a_new_boot_waits_for_a_table_that_it_was_told_of() {
+    let mut group = Group::new(&["n1", "n2"], 0);
+    group.kill("n2");
+    group.tell("n1");
+    let profile = Profile {
+        version: Version(1),
+        stage: Stage::Ready,
+        interfaces: Vec::new(),
+    };
+    let floors = FloorsPage {
+        after: None,
+        floors: Vec::new(),
+        is_last: true,
+    };
+    let digest = Digest {
+        profile: Version(1),
+        table: Version(1),
+        have: Have {
+            boot: Boot(1),
+            profile: Version(9),
+            table: Version(9),
+        },
+    };
+    group.hand("n1", "n2", 1, Message::Digest(digest));
+    group.hand("n1", "n2", 1, Message::Profile(profile));
+    group.hand("n1", "n2", 1, Message::Floors(floors));
+    assert!(!group.machine("n1").is_synced(), "what n2 owns is not known");
+    group.hand("n1", "n2", 1, mk_record(vip(0), 1, 0));
+    assert!(group.machine("n1").is_synced());
+}
+
+#[test]
 fn a_new_boot_waits_a_second_at_most_once_it_has_met_a_ready_member() {
     let mut group = Group::settled(&["n1", "n2", "n3"], 0);
     group.boot("n2", 2);
@@ -60,6 +92,17 @@ fn facts_of_incomplete_lists_are_not_looked_at() {
     group.run(millis(10_000));
     assert_eq!(group.announcers(vip(0)), [""; 0]);
     assert!(!group.machine("n1").is_synced());
+
+    let mut group = Group::settled(&["n1"], 1);
+    group.facts = Facts::default();
+    group.tell("n1");
+    group.run(millis(10_000));
+    assert_eq!(
+        group.moves.len(),
+        1,
+        "the last complete ones stay: {:#?}",
+        group.moves
+    );
 }
 
 #[test]
