@@ -72,7 +72,6 @@ use ledger::Ledger;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
-use shown::Shown;
 use waiting::{FamilyNeed, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
@@ -83,7 +82,6 @@ pub struct Allocator {
     must_divide: bool,
     services: BTreeMap<ServiceKey, ServiceEntry>,
     departed: BTreeMap<ServiceKey, Departed>,
-    shown: Shown,
     pools: Pools,
     ledger: Ledger,
     waiting: Waiting,
@@ -268,7 +266,7 @@ impl Allocator {
                 for key in self.waiting.first(&Need::Address(address), u128::MAX) {
                     self.want_decision(&key);
                 }
-                for key in self.shown.by(address) {
+                for key in self.ledger.shown().by(address) {
                     self.agenda.push(Task::Service(key.clone()));
                 }
             }

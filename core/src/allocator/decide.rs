@@ -213,6 +213,10 @@ impl Decider<'_> {
                 let need = Need::Address(*address);
                 return Err((why::in_use(*address, slot), vec![need]));
             }
+            let shown = self.ledger.shown();
+            if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
+                return Err((why::shown(*address, other), vec![Need::Address(*address)]));
+            }
             let share = self.ledger.layout().share(pool);
             if let Some(share) = share.filter(|share| share.is_frozen()) {
                 return Err((why::frozen(pool, share), Vec::new()));
@@ -299,6 +303,8 @@ fn find_candidates(ledger: &Ledger, pools: &Pools, service: &Service) -> Vec<Can
         .filter_map(|address| {
             let is_shown = shown.contains(&address);
             let (tie, pool) = match ledger.slot(address) {
+                // Somebody else serves it, whom we cannot ask to give it up.
+                None if ledger.shown().by_foreign(address).is_some() => return None,
                 None => (Tie::Shown, ledger.layout().pool_of(address)?),
                 Some(slot) if !slot.admits(&service.key) => return None,
                 Some(slot) => {

@@ -1,4 +1,5 @@
-//! The one record of every address in use: slots, what is free in each pool, and the counts.
+//! The one record of every address in use: slots, what Services show, what is free in each pool,
+//! and the counts.
 //!
 //! A slot changes only through [`Ledger::update`], which keeps everything that is derived from
 //! the slots in step with them: who has to do with which address, what is free, what counts
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::address_set::AddressSet;
+use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::claim::Claim;
 use crate::object::Uid;
@@ -22,6 +24,7 @@ use crate::service::ServiceKey;
 pub(super) struct Ledger {
     layout: Layout,
     slots: BTreeMap<IpAddr, Slot>,
+    shown: Shown,
     by_service: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
     inventories: BTreeMap<PoolName, Inventory>,
     /// Claims that were deleted: a late report about one of them is no news. An entry goes when
@@ -59,7 +62,7 @@ struct Counts {
 }
 
 /// What a slot means to others; `None` for a free address.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Bearing {
     mentions: BTreeSet<ServiceKey>,
     holders: BTreeSet<ServiceKey>,
@@ -108,6 +111,41 @@ impl Ledger {
             self.charge(*address, charge, true);
         }
         self.slots = slots;
+        let shown: Vec<IpAddr> = self.shown.addresses().collect();
+        for address in shown {
+            if !self.slots.contains_key(&address) {
+                self.take_from_free(address);
+                let charge = self.charge_of_shown(address);
+                self.charge(address, charge, true);
+            }
+        }
+    }
+
+    /// A Service shows other addresses than before. Those that it shows are lent to nobody else.
+    pub(super) fn show(
+        &mut self,
+        service: &ServiceKey,
+        is_foreign: bool,
+        before: &BTreeSet<IpAddr>,
+        after: &BTreeSet<IpAddr>,
+    ) {
+        for address in before.union(after) {
+            let bearing = self.bearing(*address);
+            if after.contains(address) {
+                self.shown.add(*address, service, is_foreign);
+            } else {
+                self.shown.remove(*address, service);
+            }
+            let new_bearing = self.bearing(*address);
+            if bearing != new_bearing {
+                self.follow(*address, bearing, new_bearing);
+            }
+        }
+    }
+
+    /// Which Services show which address.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// One address in use.
@@ -226,8 +264,26 @@ impl Ledger {
         }
     }
 
+    /// An address without a claim that somebody shows counts as lent.
+    fn charge_of_shown(&self, address: IpAddr) -> Option<Charge> {
+        let pool = self.layout.pool_of(address)?.clone();
+        Some(Charge {
+            pool,
+            bucket: Bucket::Assigned,
+            is_covered: true,
+        })
+    }
+
     fn bearing(&self, address: IpAddr) -> Option<Bearing> {
-        let slot = self.slots.get(&address)?;
+        let Some(slot) = self.slots.get(&address) else {
+            if !self.shown.contains(address) {
+                return None;
+            }
+            return Some(Bearing {
+                charge: self.charge_of_shown(address),
+                ..Bearing::default()
+            });
+        };
         Some(Bearing {
             mentions: slot.mentions(),
             holders: slot.holders.clone(),

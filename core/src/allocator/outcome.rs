@@ -228,7 +228,7 @@ impl Allocator {
                     } else {
                         entry.must_write = false;
                     }
-                    let before = entry.service.status.clone();
+                    let told = entry.told.take().flatten();
                     entry.contest.write(addresses, now.time);
                     let shown = &entry.service;
                     if service.resource_version.is_older_than(&shown.resource_version) {
@@ -236,7 +236,7 @@ impl Allocator {
                         let wanted: Vec<IpAddr> = entry.decision.addresses.keys().copied().collect();
                         entry.contest.see(&wanted, &shown.status, now.time);
                     }
-                    self.notice_service(&before, &service);
+                    self.notice_service(told.as_ref(), &service);
                     self.apply_service(service, now);
                 }
             }
@@ -297,8 +297,8 @@ impl Allocator {
             Outcome::Done(stored) => {
                 entry.retry.succeed();
                 if let Stored::Pool(pool) = *stored {
-                    let before = entry.pool.status.clone();
-                    self.notice_pool(before.as_ref(), &pool);
+                    let told = entry.told.take().flatten();
+                    self.notice_pool(told.as_ref(), &pool);
                     self.apply_pool(pool);
                 }
             }

@@ -55,6 +55,7 @@ impl Allocator {
             return None;
         }
         entry.next_write = Some(now.time + PACE);
+        entry.told.get_or_insert_with(|| entry.pool.status.clone());
         Some(Call::PatchPool(PoolPatch {
             name: name.clone(),
             uid: entry.pool.uid.clone(),

@@ -11,7 +11,7 @@ use crate::allocator::call::CallId;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
-use crate::pool::{DEFAULT_QUARANTINE, Pool, PoolName};
+use crate::pool::{DEFAULT_QUARANTINE, Pool, PoolName, PoolStatus};
 use crate::time::Time;
 
 /// How long a deleted pool keeps its claims: longer than `kubectl replace --force` takes.
@@ -36,6 +36,8 @@ pub(super) struct PoolEntry {
     pub(super) next_write: Option<Time>,
     /// Pauses after calls that did not work.
     pub(super) retry: Retry,
+    /// The status that people have last heard of, while a write of another one is under way.
+    pub(super) told: Option<Option<PoolStatus>>,
 }
 
 // === impl Pools ===
@@ -62,6 +64,7 @@ impl Pools {
                     call: None,
                     next_write: None,
                     retry: Retry::default(),
+                    told: None,
                 };
                 self.by_name.insert(entry.pool.name.clone(), entry);
                 true

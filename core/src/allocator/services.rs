@@ -1,5 +1,6 @@
 //! Services as the allocator knows them: taking them in, and putting decisions into the ledger.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::allocator::Allocator;
@@ -9,7 +10,8 @@ use crate::allocator::contest::Contest;
 use crate::allocator::decide::{Decision, decide};
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
-use crate::request::{Eligibility, Service, ServiceStatus};
+use crate::condition::Condition;
+use crate::request::{Eligibility, Service};
 use crate::service::ServiceKey;
 use crate::time::Now;
 
@@ -34,6 +36,17 @@ pub(super) struct ServiceEntry {
     pub(super) retry: Retry,
     /// Whether somebody else keeps writing its status.
     pub(super) contest: Contest,
+    /// The condition that people have last heard of, while a write of another one is under way:
+    /// the watch may show the new one before the write has ended.
+    pub(super) told: Option<Option<Condition>>,
+}
+
+/// What a Service shows to people.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Exhibit {
+    addresses: BTreeSet<IpAddr>,
+    /// It is not ours to serve: only another load balancer can have given it the addresses.
+    is_foreign: bool,
 }
 
 // === impl ServiceEntry ===
@@ -49,6 +62,15 @@ impl ServiceEntry {
             awaits_newer: false,
             retry: Retry::default(),
             contest: Contest::default(),
+            told: None,
+        }
+    }
+
+    fn exhibit(&self) -> Exhibit {
+        let ingress = self.service.status.ingress.iter();
+        Exhibit {
+            addresses: ingress.filter_map(|entry| entry.address).collect(),
+            is_foreign: self.service.request.eligibility == Eligibility::ForeignClass,
         }
     }
 
@@ -90,16 +112,23 @@ impl Allocator {
     /// Takes in a version of a Service.
     pub(super) fn apply_service(&mut self, service: Service, now: Now) {
         let key = service.key.clone();
+        let before = self.services.get(&key).map(ServiceEntry::exhibit);
+        self.apply_version(service, now);
+        let after = self.services.get(&key).map(ServiceEntry::exhibit);
+        if before != after {
+            self.note_shown(&key, before, after);
+        }
+    }
+
+    fn apply_version(&mut self, service: Service, now: Now) {
+        let key = service.key.clone();
         self.departed.remove(&key);
         let Some(entry) = self.services.get_mut(&key) else {
-            self.shown
-                .change(&key, &ServiceStatus::default(), &service.status);
             self.services.insert(key.clone(), ServiceEntry::new(service));
             self.want_decision(&key);
             return;
         };
         if entry.service.uid != service.uid {
-            self.shown.change(&key, &entry.service.status, &service.status);
             let call = entry.call;
             *entry = ServiceEntry {
                 call,
@@ -123,7 +152,6 @@ impl Allocator {
         if entry.service.status != service.status {
             let wanted = entry.decision.addresses.keys().copied().collect::<Vec<_>>();
             entry.contest.see(&wanted, &service.status, now.time);
-            self.shown.change(&key, &entry.service.status, &service.status);
         }
         entry.service = service;
         if has_changed {
@@ -136,8 +164,7 @@ impl Allocator {
         let Some(entry) = self.services.remove(key) else {
             return;
         };
-        self.shown
-            .change(key, &entry.service.status, &ServiceStatus::default());
+        self.note_shown(key, Some(entry.exhibit()), None);
         if entry.may_carry_marks() {
             self.seek_departed(key);
         }
@@ -167,6 +194,12 @@ impl Allocator {
             return false;
         }
         true
+    }
+
+    fn note_shown(&mut self, key: &ServiceKey, before: Option<Exhibit>, after: Option<Exhibit>) {
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        self.ledger
+            .show(key, after.is_foreign, &before.addresses, &after.addresses);
     }
 
     /// Asks for a decision about a Service, if it is known.

@@ -63,7 +63,12 @@ impl Allocator {
             self.agenda.set_alarm(Task::Service(key.clone()), time);
             return None;
         }
-        Some(Call::PatchService(wanted.into_patch(entry, now.wall)))
+        let patch = wanted.into_patch(entry, now.wall);
+        if let Some(entry) = self.services.get_mut(key) {
+            let told = || entry.service.status.condition.clone();
+            entry.told.get_or_insert_with(told);
+        }
+        Some(Call::PatchService(patch))
     }
 
     /// Whether every address that a Service should have is its own by the API server's word, and
@@ -152,15 +157,11 @@ impl Allocator {
     }
 
     /// Tells people about a condition that has changed.
-    pub(super) fn notice_service(&mut self, before: &ServiceStatus, service: &Service) {
+    pub(super) fn notice_service(&mut self, told: Option<&Condition>, service: &Service) {
         let Some(after) = &service.status.condition else {
             return;
         };
-        if before
-            .condition
-            .as_ref()
-            .is_some_and(|before| before.says_same(after))
-        {
+        if told.is_some_and(|told| told.says_same(after)) {
             return;
         }
         self.notices.push_back(Notice {

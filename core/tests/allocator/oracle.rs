@@ -301,7 +301,7 @@ fn can_be_satisfied(
         held.contains(address)
             || claim.is_none_or(|claim| {
                 claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(&service.key)
-            })
+            }) && !is_shown(api, *address, Some(service))
     };
     let lends = |pool: &&Pool| {
         let is_asked = request.pool.as_ref() == Some(&pool.name);
@@ -336,6 +336,14 @@ fn can_be_satisfied(
     })
 }
 
+/// Whether a Service shows an address, other than this one.
+fn is_shown(api: &Api, address: IpAddr, but: Option<&Service>) -> bool {
+    api.services.values().any(|service| {
+        let mut shown = service.status.ingress.iter();
+        but.is_none_or(|but| but.key != service.key) && shown.any(|entry| entry.address == Some(address))
+    })
+}
+
 /// A6, by counting hosts.
 fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) {
     let status = pool
@@ -350,6 +358,7 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
         let (mut assigned, mut quarantined, mut free) = (0, 0, 0);
         for (address, _) in covered {
             match api.claims.get(address) {
+                None if is_shown(api, *address, None) => assigned += 1,
                 None => free += i64::from(!is_frozen),
                 Some(claim) if claim.is_vacant() => quarantined += 1,
                 Some(_) => assigned += 1,

@@ -12,6 +12,7 @@ use crate::allocator::waiting::FamilyNeed;
 use crate::pool::PoolName;
 use crate::pool::layout::Share;
 use crate::reason::{Refusal, Refused};
+use crate::service::ServiceKey;
 
 /// How many pools a sentence names before it only counts the rest.
 const NAMED: usize = 8;
@@ -99,6 +100,13 @@ pub(super) fn in_use(address: IpAddr, slot: &Slot) -> Refusal {
     Refusal::new(
         Refused::AddressInUse,
         format!("The Service asks for {address}, which {state}"),
+    )
+}
+
+pub(super) fn shown(address: IpAddr, other: &ServiceKey) -> Refusal {
+    Refusal::new(
+        Refused::AddressInUse,
+        format!("The Service asks for {address}, which is shown by {other}"),
     )
 }
 
