@@ -46,7 +46,8 @@ pub struct Args {
         env = "FERROLB_LOAD_BALANCER_CLASS",
         value_name = "CLASS",
         default_value = DEFAULT_LOAD_BALANCER_CLASS,
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = class
     )]
     pub load_balancer_classes: Vec<String>,
 
@@ -72,6 +73,19 @@ pub struct Args {
     pub gossip_secret: String,
 }
 
+/// A class that a Service can have: anything else is a mistake that would serve nobody.
+fn class(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
+    let ends_well = |part: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric();
+        part.starts_with(is_plain) && part.ends_with(is_plain)
+    };
+    if !text.chars().all(is_allowed) || !text.split('/').all(ends_well) {
+        return Err("a class is a name such as ferrolb.io/layer2, as in spec.loadBalancerClass".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -92,6 +106,16 @@ mod tests {
         let args = mk_args(&["--load-balancer-class=a/b", "--load-balancer-class", "c/d,e/f"]);
         assert_eq!(args.load_balancer_classes, ["a/b", "c/d", "e/f"]);
         assert_eq!(mk_args(&[]).load_balancer_classes, ["ferrolb.io/layer2"]);
+    }
+
+    #[test]
+    fn a_class_that_no_service_can_have_is_refused() {
+        for class in ["", "a b", "/layer2", "ferrolb.io/", "a/-b"] {
+            let refused =
+                Args::try_parse_from(["ferrolb-controller", &format!("--load-balancer-class={class}")]);
+            let text = refused.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains("--load-balancer-class"), "{class:?}: {text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::io;
 
 use thiserror::Error;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
@@ -49,6 +49,16 @@ pub fn init(args: &LogArgs) -> Result<(), LoggingError> {
 
 /// Targets and levels only: filters by field would bring a whole regular expression engine.
 fn filter(level: &str) -> Result<Targets, LoggingError> {
+    // A word alone would be taken for a target, and everything else would be silent.
+    let mut words = level.split(',').map(str::trim);
+    if let Some(word) =
+        words.find(|word| word.is_empty() || !word.contains('=') && word.parse::<LevelFilter>().is_err())
+    {
+        return Err(LoggingError::Level {
+            level: level.to_owned(),
+            reason: format!("\"{word}\" is no level"),
+        });
+    }
     format!("{LIBRARIES},{level}")
         .parse()
         .map_err(
@@ -75,10 +85,12 @@ mod tests {
         ] {
             assert!(filter(level).is_ok(), "{level}");
         }
-        let refused = filter("loud=very=much").expect_err("no level");
-        assert!(
-            refused.to_string().starts_with("--log-level loud=very=much: "),
-            "{refused}"
-        );
+        for level in ["loud", "loud=very=much", "ferrolb_core", "info,ferrolb_core", ""] {
+            let refused = filter(level).expect_err("no level").to_string();
+            assert!(
+                refused.starts_with(&format!("--log-level {level}: ")),
+                "{refused}"
+            );
+        }
     }
 }
