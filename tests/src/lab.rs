@@ -250,10 +250,8 @@ impl Lab {
 
     /// Starts replicas of our controller beside the control plane and waits until all are ready.
     pub async fn start_controller(&self, replicas: u16, flags: &[&str]) -> Result<Vec<Controller>> {
-        let netns = &self.control_plane.netns;
-        let mut controllers: Vec<_> = (0..replicas)
-            .map(|index| Controller::new(&self.home, &self.artifacts, netns, index, flags))
-            .collect();
+        self.create_namespace(product::NAMESPACE).await?;
+        let mut controllers: Vec<_> = (0..replicas).map(|index| self.controller(index, flags)).collect();
         for controller in &mut controllers {
             controller.start()?;
         }
@@ -261,6 +259,17 @@ impl Lab {
             controller.wait_ready().await?;
         }
         Ok(controllers)
+    }
+
+    /// Describes one replica of our controller, which does not run yet: for tests of how it starts.
+    pub fn controller(&self, index: u16, flags: &[&str]) -> Controller {
+        Controller::new(
+            &self.home,
+            &self.artifacts,
+            &self.control_plane.netns,
+            index,
+            flags,
+        )
     }
 
     /// Starts our speaker on every node.

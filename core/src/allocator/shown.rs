@@ -49,10 +49,7 @@ impl Shown {
 
     /// Who shows an address.
     pub(super) fn by(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.by_address
-            .get(&address)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
+        self.by_address.get(&address).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// A foreign Service that shows an address.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::{AddressClaim, AddressPool};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
@@ -36,6 +36,18 @@ impl Lab {
             Ok(())
         })
         .await
+    }
+
+    /// Makes a namespace, unless it is there.
+    pub async fn create_namespace(&self, name: &str) -> Result<()> {
+        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
+        let created = Api::all(self.client())
+            .create(&PostParams::default(), &namespace)
+            .await;
+        match created {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+            created => Ok(created.map(|_| ())?),
+        }
     }
 
     /// Creates a pool that lends these addresses, announced by every node.

@@ -45,7 +45,7 @@ impl Controller {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROLLER_ADMIN + index));
         let launch = Launch::new(format!("controller-{index}"), netns, artifacts.controller())
             .args(common(home, "admin"))
-            .args([format!("--admin-bind={admin}"), "--leader-elect=true".to_owned()])
+            .args([format!("--admin-bind={admin}")])
             .args(flags)
             .env("POD_NAME", format!("controller-{index}"));
         Self {

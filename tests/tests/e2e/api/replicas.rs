@@ -1,0 +1,144 @@
+//! Two replicas: one leads, the other one is ready to.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferrolb_tests::lab::eventually;
+use ferrolb_tests::lab::product::{Controller, NAMESPACE};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::shared::start_with;
+use super::tenant::{PATIENCE, Tenant};
+
+const LEASE: &str = "ferrolb-controller";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standby_takes_over_from_a_leader_that_was_killed() -> Result<()> {
+    let (lab, mut controllers) = start_with(2, &[]).await?;
+    let tenant = Tenant::new(&lab, "replicas").await?;
+    tenant
+        .pool("replicas", json!({ "addresses": ["10.25.0.0/28"] }))
+        .await?;
+    for round in 0..2 {
+        let leader = leader(&controllers).await?;
+        ensure!(
+            !state(&controllers[1 - leader]).await?["leading"]
+                .as_bool()
+                .unwrap_or(true),
+            "two lead"
+        );
+        let standby = controllers[1 - leader].admin("/readyz").await?;
+        assert_eq!(
+            (standby.status, standby.body.as_str()),
+            (200, "ok\n"),
+            "a standby is ready"
+        );
+        let (first, second) = (format!("before-{round}"), format!("after-{round}"));
+        tenant.service_from("replicas", &first).await?;
+        tenant.shows(&first, &[&format!("10.25.0.{}", round * 2)]).await?;
+
+        controllers[leader].kill()?;
+        tenant.service_from("replicas", &second).await?;
+        tenant
+            .shows(&second, &[&format!("10.25.0.{}", round * 2 + 1)])
+            .await?;
+        controllers[leader].start()?;
+        controllers[leader].wait_ready().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_loses_its_lease_stands_by_and_may_lead_again() -> Result<()> {
+    let (lab, controllers) = start_with(2, &[]).await?;
+    let tenant = Tenant::new(&lab, "stolen").await?;
+    tenant
+        .pool("stolen", json!({ "addresses": ["10.25.1.0/28"] }))
+        .await?;
+    let leases: Api<Lease> = Api::namespaced(lab.client(), NAMESPACE);
+    let pids = [controllers[0].process()?.pid(), controllers[1].process()?.pid()];
+    let mut led = [false, false];
+    for round in 0..3 {
+        led[leader(&controllers).await?] = true;
+        let theft = json!({ "spec": {
+            "holderIdentity": "a thief", "leaseDurationSeconds": 2, "renewTime": null, "acquireTime": null,
+        }});
+        leases
+            .patch(LEASE, &PatchParams::default(), &Patch::Merge(theft))
+            .await?;
+        eventually(PATIENCE, "nobody leads", async || {
+            for controller in &controllers {
+                let state = state(controller).await?;
+                ensure!(state["leading"] == false, "{state}");
+                ensure!(
+                    state["decisions"].is_null(),
+                    "what it had decided is dropped: {state}"
+                );
+            }
+            Ok(())
+        })
+        .await?;
+        let name = format!("s{round}");
+        tenant.service_from("stolen", &name).await?;
+        tenant.shows(&name, &[&format!("10.25.1.{round}")]).await?;
+    }
+    led[leader(&controllers).await?] = true;
+    for (controller, pid) in controllers.iter().zip(pids) {
+        assert_eq!(controller.process()?.pid(), pid);
+        controller.process()?.check_running()?;
+        assert_eq!(controller.admin("/readyz").await?.status, 200);
+    }
+    println!("who has led: {led:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_asked_to_end_hands_the_lease_over() -> Result<()> {
+    let (lab, controllers) = start_with(2, &[]).await?;
+    let tenant = Tenant::new(&lab, "ended").await?;
+    tenant
+        .pool("ended", json!({ "addresses": ["10.25.2.0/28"] }))
+        .await?;
+    let leader = leader(&controllers).await?;
+    let process = controllers[leader].process()?;
+    process.term()?;
+    let status = process.wait(Duration::from_secs(10)).await?;
+    ensure!(status.success(), "it ended with {status}");
+    let other = &controllers[1 - leader];
+    eventually(
+        Duration::from_secs(3),
+        "the other one leads before the Lease runs out",
+        async || {
+            let state = state(other).await?;
+            ensure!(state["leading"] == true, "{state}");
+            Ok(())
+        },
+    )
+    .await?;
+    tenant.service_from("ended", "web").await?;
+    tenant.shows("web", &["10.25.2.0"]).await?;
+    Ok(())
+}
+
+/// Waits until one of the controllers leads, and says which.
+async fn leader(controllers: &[Controller]) -> Result<usize> {
+    eventually(PATIENCE, "a controller leads", async || {
+        let mut leading = Vec::new();
+        for (index, controller) in controllers.iter().enumerate() {
+            if state(controller).await?["leading"] == true {
+                leading.push(index);
+            }
+        }
+        leading.first().copied().context("none does")
+    })
+    .await
+}
+
+async fn state(controller: &Controller) -> Result<Value> {
+    let answer = controller.admin("/debug/state").await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    Ok(serde_json::from_str(&answer.body)?)
+}

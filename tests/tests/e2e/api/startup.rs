@@ -1,0 +1,309 @@
+//! How the controller starts, what it says when it cannot, and what it shows of itself.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferrolb_tests::lab::artifacts::Artifacts;
+use ferrolb_tests::lab::eventually;
+use ferrolb_tests::lab::product::{Controller, NAMESPACE};
+use ferrolb_tests::lab::{Lab, process::Process};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use super::tenant::{PATIENCE, Tenant};
+
+const SECRET: &str = "ferrolb-gossip";
+
+/// Runs the controller until it ends by itself, which it must do at once.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+    let child = Command::new(Artifacts::from_env()?.controller())
+        .args(arguments)
+        .env_remove("KUBECONFIG")
+        .env("HOME", "/nonexistent")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let (sender, receiver) = mpsc::channel();
+    let waiter = std::thread::spawn(move || {
+        // Nobody listens any more if it was too late.
+        let _ = sender.send(child.wait_with_output());
+    });
+    let output = receiver.recv_timeout(Duration::from_secs(10));
+    if output.is_err() {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    waiter.join().expect("the waiting thread");
+    Ok(output.with_context(|| format!("{arguments:?} does not end"))??)
+}
+
+/// What it says when it ends with this code.
+fn refusal(arguments: &[&str], environment: &[(&str, &str)], code: i32) -> Result<String> {
+    let output = run(arguments, environment)?;
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(
+        output.status.code() == Some(code),
+        "{arguments:?} ends with {}: {text}",
+        output.status
+    );
+    Ok(text)
+}
+
+#[test]
+fn flags_that_mean_nothing_are_refused_by_name() -> Result<()> {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["--admin-bind=here"], &["--admin-bind", "here"]),
+        (&["--log-format=xml"], &["--log-format", "xml", "json"]),
+        (&["--log-level=loud"], &["--log-level", "loud"]),
+        (&["--leader-elect=perhaps"], &["--leader-elect", "perhaps"]),
+        (&["--load-balancer-class="], &["--load-balancer-class"]),
+    ];
+    for (arguments, words) in cases {
+        let text = refusal(arguments, &[], 2)?;
+        for word in words {
+            ensure!(
+                text.contains(word),
+                "{arguments:?} is refused without the word {word}: {text}"
+            );
+        }
+    }
+    let text = refusal(&[], &[("FERROLB_LOG_FORMAT", "xml")], 2)?;
+    ensure!(text.contains("xml"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn credentials_that_are_not_there_are_a_sentence() -> Result<()> {
+    let port = ["--admin-bind=127.0.0.1:0"];
+    let text = refusal(&port, &[], 1)?;
+    ensure!(
+        text.contains("--kubeconfig") && text.contains("ServiceAccount"),
+        "{text}"
+    );
+    let text = refusal(&port, &[("FERROLB_KUBECONFIG", "/nonexistent/kubeconfig")], 1)?;
+    ensure!(
+        text.contains("--kubeconfig /nonexistent/kubeconfig") && text.contains("No such file"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_flag() -> Result<()> {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = taken.local_addr()?.to_string();
+    for format in ["text", "json"] {
+        let arguments = [
+            format!("--admin-bind={address}"),
+            format!("--log-format={format}"),
+        ];
+        let text = refusal(&[&arguments[0], &arguments[1]], &[], 1)?;
+        ensure!(text.contains(&address) && text.contains("--admin-bind"), "{text}");
+        let is_json = text
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok());
+        ensure!(
+            is_json == (format == "json"),
+            "the log is in format {format}: {text}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn version_and_help_say_what_it_is() -> Result<()> {
+    let text = refusal(&["--version"], &[], 0)?;
+    let mut words = text.split_whitespace();
+    ensure!(words.next() == Some("ferrolb-controller"), "{text}");
+    ensure!(words.next() == Some(env!("CARGO_PKG_VERSION")), "{text}");
+    let commit = words.next().unwrap_or_default().trim_matches(['(', ')']);
+    ensure!(
+        commit.len() >= 7 && commit != "unknown",
+        "the commit is named: {text}"
+    );
+
+    let help = refusal(&["--help"], &[], 0)?;
+    let flags = [
+        "--kubeconfig",
+        "--namespace",
+        "--log-level",
+        "--log-format",
+        "--admin-bind",
+        "--leader-elect",
+        "--load-balancer-class",
+        "--handle-unset-class",
+        "--gossip-secret",
+    ];
+    let mut rest = help.as_str();
+    for flag in flags {
+        let (_, after) = rest
+            .split_once(flag)
+            .with_context(|| format!("{flag} in its place: {help}"))?;
+        let variable = format!(
+            "FERROLB_{}",
+            flag.trim_start_matches('-').to_uppercase().replace('-', "_")
+        );
+        ensure!(
+            after.contains(&variable),
+            "{flag} can be given as {variable}: {help}"
+        );
+        rest = after;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_what_is_missing_and_says_what() -> Result<()> {
+    let lab = Lab::builder().start().await?;
+    let mut controller = lab.controller(0, &[]);
+    controller.start()?;
+    // And nothing else: the list of Services is there.
+    let missing = ["AddressClaims", "AddressPools"].map(|kind| {
+        let plural = kind.to_lowercase();
+        format!(
+            "missing: list of {kind} (the API server does not know {plural}: install the \
+             CustomResourceDefinitions; `helm install` does, or `kubectl apply -f charts/ferrolb/crds`)\n"
+        )
+    });
+    eventually(PATIENCE, "it says that our kinds are missing", async || {
+        let report = not_ready(&controller).await?;
+        ensure!(report == missing.concat(), "{report}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(controller.admin("/livez").await?.status, 200);
+
+    lab.install_crds().await?;
+    controller.wait_ready().await?;
+    // Its namespace is missing still, and with it the Lease: the log says so.
+    let log = controller.process()?.read_log()?;
+    ensure!(
+        log.contains(&format!("namespaces \\\"{NAMESPACE}\\\" not found")),
+        "{log}"
+    );
+    let tenant = Tenant::new(&lab, "waiting").await?;
+    tenant
+        .pool("waiting", json!({ "addresses": ["10.29.0.0/31"] }))
+        .await?;
+    lab.create_namespace(NAMESPACE).await?;
+    tenant.service_from("waiting", "web").await?;
+    tenant.shows("web", &["10.29.0.0"]).await?;
+
+    pages(&controller).await?;
+    for line in controller.process()?.read_log()?.lines() {
+        serde_json::from_str::<Value>(line)
+            .with_context(|| format!("every line of the log is JSON: {line}"))?;
+    }
+
+    // The API server is away when the next one starts.
+    controller.kill()?;
+    lab.api_server().stop()?;
+    controller.start()?;
+    eventually(
+        PATIENCE,
+        "it says that the API server cannot be reached",
+        async || {
+            let report = not_ready(&controller).await?;
+            ensure!(
+                report.matches("the API server cannot be reached: ").count() == 3,
+                "{report}"
+            );
+            Ok(())
+        },
+    )
+    .await?;
+    lab.api_server().start().await?;
+    controller.wait_ready().await?;
+    controller.process().and_then(Process::check_running)
+}
+
+async fn not_ready(controller: &Controller) -> Result<String> {
+    controller.process()?.check_running()?;
+    let answer = controller.admin("/readyz").await?;
+    ensure!(answer.status == 503, "it is ready: {answer:?}");
+    Ok(answer.body)
+}
+
+async fn pages(controller: &Controller) -> Result<()> {
+    let metrics = controller.admin("/metrics").await?.body;
+    for line in [
+        "ferrolb_leading 1",
+        "ferrolb_services 1",
+        "ferrolb_addresses 1",
+        "# EOF",
+    ] {
+        eventually(PATIENCE, line, async || {
+            let metrics = controller.admin("/metrics").await?.body;
+            ensure!(metrics.lines().any(|known| known == line), "{metrics}");
+            Ok(())
+        })
+        .await?;
+    }
+    let calls = "ferrolb_calls_total{call=\"CreateClaim\",outcome=\"Done\"} 1";
+    ensure!(metrics.contains(calls), "{metrics}");
+    let state: Value = serde_json::from_str(&controller.admin("/debug/state").await?.body)?;
+    assert_eq!(state["claims"][0]["heldBy"], "waiting/web");
+    assert_eq!(state["decisions"][0]["addresses"], json!(["10.29.0.0"]));
+    let nowhere = controller.admin("/nowhere").await?;
+    ensure!(
+        nowhere.status == 404 && nowhere.body.contains("/debug/state"),
+        "{nowhere:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gossip_secret_is_made_once_and_never_overwritten() -> Result<()> {
+    let (lab, mut controllers) = super::shared::start_with(1, &[]).await?;
+    let secrets: Api<Secret> = Api::namespaced(lab.client(), NAMESPACE);
+    let made = eventually(PATIENCE, "the secret is made", async || {
+        Ok(secrets.get(SECRET).await?)
+    })
+    .await?;
+    let key = &made.data.as_ref().context("no data")?["key"].0;
+    ensure!(key.len() == 44 && key.is_ascii(), "32 bytes as base64: {key:?}");
+
+    let mut restart = async || {
+        controllers[0].kill()?;
+        controllers[0].start()?;
+        eventually(PATIENCE, "it has looked at the secret", async || {
+            let state: Value = serde_json::from_str(&controllers[0].admin("/debug/state").await?.body)?;
+            ensure!(state["leading"] == true, "{state}");
+            Ok(())
+        })
+        .await
+    };
+    restart().await?;
+    let after = secrets.get(SECRET).await?;
+    assert_eq!(
+        after.metadata.resource_version, made.metadata.resource_version,
+        "it was written to"
+    );
+
+    secrets.delete(SECRET, &DeleteParams::default()).await?;
+    let own = json!({ "metadata": { "name": SECRET }, "stringData": { "key": "a person's own" } });
+    let own = secrets
+        .create(&PostParams::default(), &serde_json::from_value(own)?)
+        .await?;
+    restart().await?;
+    let after = secrets.get(SECRET).await?;
+    assert_eq!(
+        after.metadata.resource_version, own.metadata.resource_version,
+        "it was written to"
+    );
+    Ok(())
+}

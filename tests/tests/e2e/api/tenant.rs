@@ -1,0 +1,280 @@
+//! What a person does and sees in one namespace of a cluster that has our controller.
+//!
+//! Tests that share a cluster do not meet: each has a namespace of its own and pools of its own,
+//! whose addresses nobody else lists, and its Services name their pool.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ferrolb_core::address::claim_name;
+use ferrolb_crds::{AddressClaim, AddressPool};
+use ferrolb_tests::lab::{Lab, eventually};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+/// How long the controller may take: far longer than it does, for a machine that is busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One namespace.
+#[derive(Clone)]
+pub(super) struct Tenant {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    pub(super) async fn new(lab: &Lab, namespace: &str) -> Result<Self> {
+        lab.create_namespace(namespace).await?;
+        Ok(Self {
+            client: lab.client(),
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    pub(super) fn services(&self) -> Api<Service> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(super) fn claims(&self) -> Api<AddressClaim> {
+        Api::all(self.client.clone())
+    }
+
+    pub(super) fn pools(&self) -> Api<AddressPool> {
+        Api::all(self.client.clone())
+    }
+
+    /// Creates a pool without quarantine that lends only when asked for; `spec` adds to that.
+    pub(super) async fn pool(&self, name: &str, spec: Value) -> Result<AddressPool> {
+        let mut pool = json!({
+            "apiVersion": "ferrolb.io/v1alpha1",
+            "kind": "AddressPool",
+            "metadata": { "name": name },
+            "spec": { "autoAssign": false, "quarantine": "0s" },
+        });
+        merge(&mut pool, json!({ "spec": spec }));
+        let created = self
+            .pools()
+            .create(&PostParams::default(), &serde_json::from_value(pool)?)
+            .await;
+        created.with_context(|| format!("pool {name}"))
+    }
+
+    /// Changes the spec of a pool.
+    pub(super) async fn change_pool(&self, name: &str, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.pools().patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Creates a Service of type LoadBalancer with one port and no node port; `change` adds to that.
+    pub(super) async fn service(&self, name: &str, change: Value) -> Result<Service> {
+        let mut service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": { "name": name },
+            "spec": {
+                "type": "LoadBalancer",
+                "allocateLoadBalancerNodePorts": false,
+                "ports": [{ "port": 80 }],
+            },
+        });
+        merge(&mut service, change);
+        let created = self
+            .services()
+            .create(&PostParams::default(), &serde_json::from_value(service)?)
+            .await;
+        created.with_context(|| format!("Service {name}"))
+    }
+
+    /// Creates a Service that wants its address from this pool.
+    pub(super) async fn service_from(&self, pool: &str, name: &str) -> Result<Service> {
+        self.service(name, asking(pool)).await
+    }
+
+    pub(super) async fn change(&self, name: &str, change: Value) -> Result<Service> {
+        let patch = Patch::Merge(change);
+        let changed = self.services().patch(name, &PatchParams::default(), &patch).await;
+        Ok(changed?)
+    }
+
+    /// Writes a Service's status, as another load balancer would.
+    pub(super) async fn change_status(&self, name: &str, status: Value) -> Result<Service> {
+        let patch = Patch::Merge(json!({ "status": status }));
+        let params = PatchParams {
+            field_manager: Some("somebody-else".to_owned()),
+            ..PatchParams::default()
+        };
+        Ok(self.services().patch_status(name, &params, &patch).await?)
+    }
+
+    pub(super) async fn delete(&self, name: &str) -> Result<()> {
+        self.services().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Waits until a Service shows exactly these addresses, in this order, as VIPs.
+    pub(super) async fn shows(&self, name: &str, addresses: &[&str]) -> Result<Service> {
+        let wanted: Vec<Value> = addresses
+            .iter()
+            .map(|address| json!({ "ip": address, "ipMode": "VIP" }))
+            .collect();
+        eventually(PATIENCE, &format!("{name} shows {addresses:?}"), async || {
+            let service = self.services().get(name).await?;
+            let shown = shown(&service);
+            ensure!(
+                shown == json!(wanted),
+                "it shows {shown}, {:?}",
+                condition(&service)
+            );
+            Ok(service)
+        })
+        .await
+    }
+
+    /// Waits until a Service shows nothing and its condition is False for this reason; returns the
+    /// message.
+    pub(super) async fn is_refused(&self, name: &str, reason: &str) -> Result<String> {
+        eventually(
+            PATIENCE,
+            &format!("{name} is refused an address: {reason}"),
+            async || {
+                let service = self.services().get(name).await?;
+                let condition = condition(&service).context("it has no condition")?;
+                ensure!(
+                    condition.status == "False" && condition.reason == reason,
+                    "it says {condition:?}"
+                );
+                Ok(condition.message)
+            },
+        )
+        .await
+    }
+
+    pub(super) async fn claim(&self, address: &str) -> Result<Option<AddressClaim>> {
+        let address: IpAddr = address.parse()?;
+        Ok(self.claims().get_opt(&claim_name(address)).await?)
+    }
+
+    /// Waits until an address has no claim.
+    pub(super) async fn has_no_claim(&self, address: &str) -> Result<()> {
+        eventually(PATIENCE, &format!("the claim of {address} is gone"), async || {
+            let claim = self.claim(address).await?;
+            ensure!(claim.is_none(), "it says {:?}", claim.map(|claim| claim.spec));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the claim of an address is in this state.
+    pub(super) async fn claim_is(&self, address: &str, state: &str) -> Result<AddressClaim> {
+        eventually(
+            PATIENCE,
+            &format!("the claim of {address} is {state}"),
+            async || {
+                let claim = self.claim(address).await?.context("there is none")?;
+                let spec = serde_json::to_value(&claim.spec)?;
+                ensure!(spec["state"] == state, "it says {spec}");
+                Ok(claim)
+            },
+        )
+        .await
+    }
+
+    /// The Events about an object, oldest first: type, reason and note.
+    pub(super) async fn events(&self, kind: &str, name: &str) -> Result<Vec<[String; 3]>> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut about: Vec<Event> = events
+            .list(&ListParams::default())
+            .await?
+            .items
+            .into_iter()
+            .filter(|event| {
+                event.regarding.as_ref().is_some_and(|regarding| {
+                    regarding.kind.as_deref() == Some(kind) && regarding.name.as_deref() == Some(name)
+                })
+            })
+            .collect();
+        about.sort_by_key(|event| event.event_time.clone());
+        let texts = about
+            .into_iter()
+            .map(|event| [event.type_, event.reason, event.note].map(Option::unwrap_or_default));
+        Ok(texts.collect())
+    }
+
+    /// Waits until the Events about an object have exactly these types and reasons.
+    pub(super) async fn has_events(&self, kind: &str, name: &str, wanted: &[[&str; 2]]) -> Result<()> {
+        eventually(
+            PATIENCE,
+            &format!("{kind} {name} has the Events {wanted:?}"),
+            async || {
+                let events = self.events(kind, name).await?;
+                let found: Vec<[&str; 2]> =
+                    events.iter().map(|[t, reason, _]| [t.as_str(), reason]).collect();
+                ensure!(found == wanted, "it has {events:?}");
+                Ok(())
+            },
+        )
+        .await
+    }
+}
+
+/// A condition, as far as people read it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) status: String,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// Our condition of a Service.
+pub(super) fn condition(service: &Service) -> Option<Said> {
+    let conditions = service.status.as_ref()?.conditions.as_ref()?;
+    let ours = conditions
+        .iter()
+        .find(|condition| condition.type_ == "ferrolb.io/AddressAssigned")?;
+    Some(Said {
+        status: ours.status.clone(),
+        reason: ours.reason.clone(),
+        message: ours.message.clone(),
+    })
+}
+
+/// A Service's `status.loadBalancer.ingress`; an empty list if there is none.
+pub(super) fn shown(service: &Service) -> Value {
+    let status = service.status.as_ref();
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    json!(
+        balancer
+            .and_then(|balancer| balancer.ingress.clone())
+            .unwrap_or_default()
+    )
+}
+
+/// The number of a version: etcd counts all writes of a cluster in one sequence.
+pub(super) fn version(object: &impl ResourceExt) -> Result<u64> {
+    let version = object.resource_version().context("an object without a version")?;
+    version.parse().with_context(|| format!("{version} is no number"))
+}
+
+/// The annotation that asks for a pool.
+pub(super) fn asking(pool: &str) -> Value {
+    json!({ "metadata": { "annotations": { "ferrolb.io/address-pool": pool } } })
+}
+
+/// Puts `change` over `base`, key by key.
+pub(super) fn merge(base: &mut Value, change: Value) {
+    match (base, change) {
+        (Value::Object(base), Value::Object(change)) => {
+            for (key, value) in change {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, change) => *base = change,
+    }
+}
