@@ -205,13 +205,14 @@ impl Decider<'_> {
         if pools.len() > 1 {
             return Err((why::in_two_pools(&granted), Vec::new()));
         }
+        // All of them, since the reason is about the first that cannot be had.
+        let needs = || granted.keys().copied().map(Need::Address).collect();
         for (address, pool) in &granted {
             if self.is_candidate(*address) {
                 continue;
             }
             if let Some(slot) = self.ledger.slot(*address) {
-                let need = Need::Address(*address);
-                return Err((why::in_use(*address, slot), vec![need]));
+                return Err((why::in_use(*address, slot), needs()));
             }
             let shown = self.ledger.shown();
             if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
@@ -219,7 +220,7 @@ impl Decider<'_> {
             }
             let share = self.ledger.layout().share(pool);
             if let Some(share) = share.filter(|share| share.is_frozen()) {
-                return Err((why::frozen(pool, share), Vec::new()));
+                return Err((why::frozen(pool, share), needs()));
             }
         }
         Ok(granted)

@@ -135,7 +135,6 @@ impl Allocator {
                 self.ledger.update(address, |slot| {
                     slot.must_read = false;
                     slot.is_fenced |= is_written;
-                    slot.is_unseen &= !is_written;
                     slot.retry.succeed();
                     if is_update && !is_written {
                         // It changed nothing, because it came within the second of the last one.
@@ -241,7 +240,8 @@ impl Allocator {
                 }
             }
             Outcome::AlreadyExists | Outcome::Conflict | Outcome::NotFound => {
-                entry.awaits_newer = true;
+                // Unless the watch was faster.
+                entry.awaits_newer |= entry.service.resource_version == base;
                 entry.retry.lose(now.time);
             }
             Outcome::Unknown => {

@@ -97,10 +97,12 @@ impl ServiceEntry {
         asks && !self.is_fenced
     }
 
-    /// Whether nothing that it shows, or may yet come to show by our doing, is an address.
+    /// Whether nothing that it shows, or may yet come to show by our doing, is an address. What it
+    /// shows is not known while the watch lags behind a write that we have met.
     pub(super) fn has_let_go(&self, address: IpAddr) -> bool {
         self.call.is_none()
             && !self.must_write
+            && !self.awaits_newer
             && !self.shows(address)
             && !self.decision.addresses.contains_key(&address)
     }

@@ -209,3 +209,41 @@ fn a_former_leader_that_meets_another_version_lets_nothing_go() {
     world.run(SOON);
     world.assert_at_rest();
 }
+
+#[test]
+fn a_former_leader_that_has_met_a_write_of_its_successor_lets_nothing_go() {
+    let mut world = World::new();
+    let mut pool = mk_pool("pool", &["1.2.3.0/30"]);
+    pool.spec.auto_assign = false;
+    world.api.put_pool(pool);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.reason("s1"), "NoAutoAssignPool");
+    world.api.edit_pool("pool", |pool| pool.spec.auto_assign = true);
+    while world.deliver(0) {}
+    world
+        .api
+        .edit_service(&key("s1"), |service| service.request.ports.clear());
+    world.depose();
+    world.replicas.push(Replica::start(&world.api, world.now));
+    // The successor has the claim, and its write of the status is under way.
+    while !matches!(world.replicas[1].calls.first(), Some((_, Call::PatchService(_)))) {
+        if world.replicas[1].calls.is_empty() {
+            assert!(world.begin_call(1) || world.deliver(1), "it writes nothing");
+        } else {
+            world.finish_call(1, 0);
+        }
+    }
+    // The pool no longer has the address, as the old leader learns from writing its status.
+    world.api.edit_pool("pool", |pool| {
+        pool.spec.addresses = vec!["9.9.9.0/30".to_owned()];
+    });
+    for _ in 0..40 {
+        world.step(0);
+    }
+    world.finish_call(1, 0);
+    world.replicas.remove(0);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["9.9.9.0"]);
+    world.assert_at_rest();
+}

@@ -175,6 +175,12 @@ impl History {
     fn put_service(&mut self, number: usize, request: ServiceRequest) {
         let key = key(SERVICES[number % SERVICES.len()]);
         let api = &mut self.world.api;
+        let is_headless = |request: &ServiceRequest| request.cluster_ips.is_empty();
+        let before = api.services.get(&key).map(|service| &service.request);
+        if before.is_some_and(|before| is_headless(before) != is_headless(&request)) {
+            // That cannot be edited: people delete it and create another.
+            api.delete_service(&key);
+        }
         match api.services.get(&key).map(|service| service.request.eligibility) {
             // Nobody comes back from being deleted.
             Some(Eligibility::Deleting) => {}

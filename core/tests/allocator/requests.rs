@@ -253,3 +253,25 @@ fn two_that_wait_for_each_others_released_address_keep_nobody_busy() {
     assert_eq!(world.shown("second"), ["1.2.3.0"]);
     world.assert_at_rest();
 }
+
+#[test]
+fn the_reason_follows_whichever_of_two_addresses_is_in_use() {
+    let mut world = mk_world();
+    let mut six = mk_service("six");
+    six.request.cluster_ips = vec![ip("fd00::1")];
+    world.api.create_service(asking(six, "1000::1"));
+    let dual = mk_dual_service("s1", FamilyPolicy::RequireDualStack, Family::V4);
+    world.api.create_service(asking(dual, "1.2.3.1,1000::1"));
+    world.run(SOON);
+    assert_eq!(
+        world.message("s1"),
+        "The Service asks for 1000::1, which is held by default/six"
+    );
+    world.api.create_service(asking(mk_service("s2"), "1.2.3.1"));
+    world.run(SOON);
+    assert_eq!(
+        world.message("s1"),
+        "The Service asks for 1.2.3.1, which is held by default/s2"
+    );
+    world.assert_at_rest();
+}
