@@ -216,7 +216,7 @@ impl Decider<'_> {
             }
             let shown = self.ledger.shown();
             if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
-                return Err((why::shown(*address, other), vec![Need::Address(*address)]));
+                return Err((why::shown(*address, other), needs()));
             }
             let share = self.ledger.layout().share(pool);
             if let Some(share) = share.filter(|share| share.is_frozen()) {

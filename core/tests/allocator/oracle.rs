@@ -239,7 +239,7 @@ fn check_second_family(
         return;
     };
     let second = belongs.iter().find(|(address, owner)| {
-        let is_free = !api.claims.contains_key(address);
+        let is_free = !api.claims.contains_key(*address) && !is_shown(api, **address, Some(service));
         *owner == pool && Family::of(**address) != Family::of(only) && is_free
     });
     assert!(
