@@ -239,13 +239,14 @@ async fn not_ready(controller: &Controller) -> Result<String> {
 }
 
 async fn pages(controller: &Controller) -> Result<()> {
-    let metrics = controller.admin("/metrics").await?.body;
-    for line in [
-        "ferrolb_leading 1",
-        "ferrolb_services 1",
-        "ferrolb_addresses 1",
+    let lines = [
+        "ferrolb_controller_leading 1",
+        "ferrolb_controller_services 1",
+        "ferrolb_controller_addresses 1",
+        "ferrolb_controller_calls_total{call=\"CreateClaim\",outcome=\"Done\"} 1",
         "# EOF",
-    ] {
+    ];
+    for line in lines {
         eventually(PATIENCE, line, async || {
             let metrics = controller.admin("/metrics").await?.body;
             ensure!(metrics.lines().any(|known| known == line), "{metrics}");
@@ -253,8 +254,6 @@ async fn pages(controller: &Controller) -> Result<()> {
         })
         .await?;
     }
-    let calls = "ferrolb_calls_total{call=\"CreateClaim\",outcome=\"Done\"} 1";
-    ensure!(metrics.contains(calls), "{metrics}");
     let state: Value = serde_json::from_str(&controller.admin("/debug/state").await?.body)?;
     assert_eq!(state["claims"][0]["heldBy"], "waiting/web");
     assert_eq!(state["decisions"][0]["addresses"], json!(["10.29.0.0"]));
