@@ -9,6 +9,7 @@ mod state;
 mod world;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::address::claim_name;
@@ -16,7 +17,7 @@ use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Outcome, R
 use ferrolb_core::time::{Now, Time, Timestamp};
 use ferrolb_crds::{GROUP, VERSION};
 use ferrolb_runtime::clock;
-use ferrolb_runtime::index::ObjectKey;
+use ferrolb_runtime::index::{Change, ObjectKey};
 use ferrolb_runtime::lease::{Leadership, Term};
 use ferrolb_runtime::shutdown::Shutdown;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -166,6 +167,7 @@ impl Lender {
     }
 
     fn absorb(&mut self, input: Input) {
+        let is_list_of_claims = matches!(input, Input::Claim(Change::Reset { .. }));
         let events = self.world.absorb(input);
         for event in &events {
             match event {
@@ -182,6 +184,9 @@ impl Lender {
             let now = now();
             for event in events {
                 reign.allocator.apply(event, now);
+            }
+            if is_list_of_claims {
+                reign.miss_claims(&self.world, now);
             }
         }
         self.sync();
@@ -293,6 +298,17 @@ impl Reign {
             is_synced: false,
             calls: JoinSet::new(),
             under_way: BTreeMap::new(),
+        }
+    }
+
+    /// Tells the allocator of claims that it made, that no watch has shown yet, and that a new list
+    /// lacks: they were deleted while the watch was cut.
+    fn miss_claims(&mut self, world: &World, now: Now) {
+        let is_missed = |address: &IpAddr| !world.has_claim(*address);
+        let missed: Vec<IpAddr> = self.allocator.claims().filter(is_missed).collect();
+        for address in missed {
+            let deleted = Event::ClaimDeleted { address, uid: None };
+            self.allocator.apply(deleted, now);
         }
     }
 

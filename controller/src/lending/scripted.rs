@@ -19,6 +19,7 @@ use crate::project::Classes;
 
 const CREATE: &str = "POST /apis/ferrolb.io/v1alpha1/addressclaims";
 const READ: &str = "GET /apis/ferrolb.io/v1alpha1/addressclaims/192.0.2.1";
+const UPDATE: &str = "PATCH /apis/ferrolb.io/v1alpha1/addressclaims/192.0.2.1";
 const SHOW: &str = "PATCH /api/v1/namespaces/default/services/web/status";
 const COUNT: &str = "PATCH /apis/ferrolb.io/v1alpha1/addresspools/home/status";
 
@@ -199,9 +200,13 @@ async fn the_claim_comes_first_and_the_status_shows_what_it_says() {
 
 #[tokio::test]
 async fn a_creation_without_an_answer_is_followed_by_a_read_and_not_by_another_claim() {
+    let mut fenced = mk_claim();
+    fenced["metadata"]["resourceVersion"] = "43".into();
     let script = mk_script()
         .then(CREATE, Answer::Broken)
         .then(READ, Answer::Object(mk_claim()))
+        // Whoever made it may ask to release it a moment later: a write of our own makes that fail.
+        .then(UPDATE, Answer::Object(fenced))
         .then(SHOW, Answer::Object(mk_served()));
     let stage = Stage::new(script, lease::always());
     stage.show_everything().await;
@@ -228,6 +233,24 @@ async fn a_status_that_met_another_version_waits_for_the_watch() {
     let asked = script.played().await.expect("the script is followed");
     assert_eq!(asked[1].body["metadata"]["resourceVersion"], "41");
     assert_eq!(asked[2].body["metadata"]["resourceVersion"], "42");
+}
+
+#[tokio::test]
+async fn a_claim_that_a_new_list_lacks_is_made_again() {
+    let mut again = mk_claim();
+    again["metadata"]["uid"] = "c-2".into();
+    again["metadata"]["resourceVersion"] = "50".into();
+    let script = mk_script()
+        .then(CREATE, Answer::Object(mk_claim()))
+        .then(SHOW, Answer::Object(mk_served()));
+    let stage = Stage::new(script.clone(), lease::always());
+    stage.show_everything().await;
+    stage.show_no_claims().await;
+    script.played().await.expect("the script is followed");
+    let _script = script.then(CREATE, Answer::Object(again));
+    // The watch never showed the claim, and a new list does not either.
+    stage.show_no_claims().await;
+    stage.end().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! What the watches show, and how it reaches an allocator: change by change while there is one,
 //! everything at once when a new one begins.
 
-use ferrolb_core::address::parse_claim_name;
+use std::net::IpAddr;
+
+use ferrolb_core::address::{claim_name, parse_claim_name};
 use ferrolb_core::allocator::Event;
 use ferrolb_core::claim::Claim;
 use ferrolb_core::pool::Pool;
@@ -61,6 +63,12 @@ impl World {
     /// Whether every list has been complete once.
     pub(super) fn is_listed(&self) -> bool {
         self.services.is_listed() && self.pools.is_listed() && self.claims.is_listed()
+    }
+
+    /// Whether a claim of an address is known.
+    pub(super) fn has_claim(&self, address: IpAddr) -> bool {
+        let key = ObjectKey::cluster(claim_name(address));
+        self.claims.get(&key).is_some_and(Option::is_some)
     }
 
     /// Everything that is known, as a new allocator should hear it.
