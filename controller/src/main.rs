@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ferrolb_controller::app;
 use ferrolb_controller::args::Args;
-use ferrolb_runtime::logging;
+use ferrolb_runtime::{logging, sentence};
 use tracing::error;
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(error = format!("{error:#}"), "Cannot go on");
+            error!(error = sentence::of(error.as_ref()), "Cannot go on");
             ExitCode::FAILURE
         }
     }
