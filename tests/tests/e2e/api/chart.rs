@@ -25,18 +25,60 @@ fn helm_finds_nothing_wrong_with_the_chart() {
 #[test]
 fn a_value_that_the_chart_does_not_have_is_refused() {
     let cases = [
-        ("gossip.secret=x", "gossip"),
-        ("controller.replicas=0", "replicas"),
-        ("logFormat=xml", "logFormat"),
-        ("addressPools[0].name=home", "addresses"),
+        (
+            r#"gossip={"secret": "x"}"#,
+            "at '/gossip': additional properties 'secret' not allowed",
+        ),
+        (
+            "controller.replicas=0",
+            "at '/controller/replicas': minimum: got 0, want 1",
+        ),
+        (
+            r#"logFormat="xml""#,
+            "at '/logFormat': value must be one of 'text', 'json'",
+        ),
+        (
+            r#"addressPools=[{"name": "home"}]"#,
+            "at '/addressPools/0': missing property 'addresses'",
+        ),
+        (
+            r#"addressPools=[{"name": "Home", "addresses": ["192.0.2.0/24"]}]"#,
+            "at '/addressPools/0/name': 'Home' does not match pattern",
+        ),
+        // Without one, the controller would fall back to its default.
+        (
+            "loadBalancerClasses=[]",
+            "at '/loadBalancerClasses': minItems: got 0, want 1",
+        ),
     ];
-    for (value, named) in cases {
-        let error = render(&["--set", value]).expect_err(value).to_string();
+    for (value, words) in cases {
+        let error = render(&["--set-json", value]).expect_err(value).to_string();
         assert!(
-            error.contains(named),
-            "the refusal of {value} names {named}: {error}"
+            error.contains(words),
+            "the refusal of {value} says {words}: {error}"
         );
     }
+}
+
+#[test]
+fn a_pool_in_the_values_is_rendered_as_it_stands() {
+    let pool = r#"addressPools=[{"name": "home", "addresses": ["192.0.2.0/24"], "autoAssign": false,
+        "layer2": [{"name": "lan", "interfaces": ["eth0", "!eth9"]}]}]"#;
+    let rendered = render(&["--set-json", pool]).unwrap();
+    let documents = rendered.split("\n---\n");
+    let pool = documents
+        .into_iter()
+        .find(|document| document.contains("kind: AddressPool"));
+    let pool: Value = serde_saphyr::from_str(pool.expect("a pool is rendered")).unwrap();
+    assert_eq!(pool["metadata"]["name"], "home");
+    assert_eq!(
+        pool["spec"],
+        json!({
+            "addresses": ["192.0.2.0/24"],
+            "autoAssign": false,
+            "layer2": [{ "name": "lan", "interfaces": ["eth0", "!eth9"] }],
+        })
+    );
 }
 
 #[test]
