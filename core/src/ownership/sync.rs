@@ -67,10 +67,18 @@ impl Ownership {
                 self.send(from, Message::Have(have));
             }
         }
-        self.receive_have(now, from, digest.have);
+        self.note_have(now, from, digest.have);
     }
 
+    /// A member asks for what it lacks: it hears this one, so that pushing to it has a sense again.
     pub(super) fn receive_have(&mut self, now: Time, from: &NodeName, have: Have) {
+        if let Some(member) = self.members.get_mut(from) {
+            member.outbound.resends = 0;
+        }
+        self.note_have(now, from, have);
+    }
+
+    fn note_have(&mut self, now: Time, from: &NodeName, have: Have) {
         let Some(member) = self.members.get_mut(from) else {
             return;
         };

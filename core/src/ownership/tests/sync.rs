@@ -96,6 +96,32 @@ fn a_digest_is_answered_with_what_either_side_lacks() {
 }
 
 #[test]
+fn who_asks_is_pushed_to_again() {
+    let mut group = Group::settled(&["n1", "n2"], 0);
+    group.isolate("n2");
+    group.kill("n2");
+    group.facts.nodes.get_mut("n2").unwrap().network_unavailable = true;
+    group.facts.claims.insert(vip(0), mk_claim(vip(0)));
+    let before = group.sent.len();
+    group.tell("n1");
+    let pushes = |group: &Group| {
+        let sent = group.sent_since(before, "n1", "n2").into_iter();
+        sent.filter(|(_, message)| has_record(message)).count()
+    };
+    group.run(millis(310));
+    let pushed = pushes(&group);
+    assert_eq!(pushed, 21, "at once, and twenty times more");
+    let asked = Have {
+        boot: Boot(1),
+        profile: Version(9),
+        table: Version::NONE,
+    };
+    group.hand("n1", "n2", 1, Message::Have(asked));
+    group.run(millis(50));
+    assert_eq!(pushes(&group), pushed + 4, "every 15 ms");
+}
+
+#[test]
 fn what_was_said_while_a_member_could_not_be_sent_to_is_said_anew() {
     let mut group = Group::settled(&["n1", "n2"], 2);
     group.isolate("n1");
