@@ -210,8 +210,10 @@ struct VipState {
     /// Since when no live member owns it, and whether that is long enough to say so in its status.
     unowned_since: Option<Time>,
     is_abandoned: bool,
-    /// The status has been seen without an owner since then. If it has one again, whoever wrote it
-    /// is alive beyond a partition of the gossip, and is not cleared again until this time.
+    /// The status has been seen with an owner since then, and then without. If it has one again,
+    /// whoever wrote it is alive beyond a partition of the gossip, and is not cleared again until
+    /// this time.
+    was_named: bool,
     was_cleared: bool,
     defended_until: Option<Time>,
     /// Since when there is no claim.

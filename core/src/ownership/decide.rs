@@ -71,6 +71,7 @@ impl Ownership {
         };
         state.unowned_since = None;
         state.is_abandoned = false;
+        state.was_named = false;
         state.was_cleared = false;
         state.defended_until = None;
         if owner.epoch < state.floor {
@@ -89,14 +90,16 @@ impl Ownership {
         let abandoned_at = *state.unowned_since.get_or_insert(now) + self.timing.abandon;
         state.is_abandoned = abandoned_at <= now;
         if named == Some(false) {
-            state.was_cleared = state.is_abandoned;
+            state.was_cleared = state.is_abandoned && state.was_named;
             state.defended_until = None;
         } else if state.defended_until.is_some_and(|until| until <= now) {
+            state.was_named = false;
             state.was_cleared = false;
             state.defended_until = None;
         } else if state.was_cleared && named == Some(true) {
             state.defended_until.get_or_insert(now + self.timing.defended);
         }
+        state.was_named |= named == Some(true);
         if (state.is_abandoned, state.defended_until) != before {
             self.revision += 1;
         }

@@ -114,3 +114,41 @@ fn everything_that_changes_a_duty_changes_the_revision() {
     assert!(duty(&mut group, owner.as_str(), Some(other.as_str())).is_some());
     assert_ne!(group.machine(owner.as_str()).revision(), before);
 }
+
+/// A speaker whose node is no candidate.
+fn mk_bystander() -> Group {
+    let mut group = Group::new(&["n1"], 1);
+    group.facts.nodes.get_mut("n1").unwrap().network_unavailable = true;
+    group.tell_all();
+    group
+}
+
+#[test]
+fn an_owner_that_writes_itself_back_is_not_cleared_again_for_ten_minutes() {
+    let mut group = mk_bystander();
+    say(&mut group, 1, Some("n2"));
+    group.run(millis(1_000));
+    assert_eq!(duty(&mut group, "n1", Some("n2")), Some(Duty::Clear { epoch: 1 }));
+    say(&mut group, 1, None);
+    say(&mut group, 1, Some("n2"));
+    assert_eq!(
+        duty(&mut group, "n1", Some("n2")),
+        None,
+        "it lives beyond a partition"
+    );
+    group.run(millis(599_999));
+    assert_eq!(duty(&mut group, "n1", Some("n2")), None);
+    group.run(millis(1));
+    assert_eq!(duty(&mut group, "n1", Some("n2")), Some(Duty::Clear { epoch: 1 }));
+}
+
+#[test]
+fn an_owner_that_came_and_went_while_the_api_was_away_is_cleared() {
+    let mut group = mk_bystander();
+    say(&mut group, 0, None);
+    // For long, the last view is one from before that owner.
+    group.run(millis(10_000));
+    say(&mut group, 0, None);
+    say(&mut group, 1, Some("n2"));
+    assert_eq!(duty(&mut group, "n1", Some("n2")), Some(Duty::Clear { epoch: 1 }));
+}
