@@ -65,6 +65,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         args.nodes, args.rounds
     );
     let lab = Lab::builder().process_nodes(args.nodes + 1).start().await?;
+    lab.install_crds().await?;
+    // Dropped, they end.
+    let _controllers = lab.start_controller(1, &[]).await?;
     let vips = prepare(&lab).await?;
     println!(
         "{:<10} {:>9} {:>9} {:>9} {:>20}",
@@ -84,15 +87,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Starts our programs, with a Service whose endpoints are on the last node, which owns nothing.
+/// Starts the speakers, with a Service whose endpoints are on the last node, which owns nothing.
 /// Returns the Service's addresses.
 async fn prepare(lab: &Lab) -> Result<Vec<IpAddr>> {
-    lab.install_crds().await?;
     let last = lab.nodes().last().context("the lab has nodes")?.name();
     lab.label_node(&last, EXCLUDED, Some("")).await?;
     lab.create_pool("bench", &["192.0.2.200-192.0.2.209", "2001:db8::200/124"])
         .await?;
-    lab.start_controller(1, &[]).await?;
     lab.start_speakers(&[]).await?;
     lab.run_app("web", &[&last]).await?;
     lab.create_load_balancer("web", json!({})).await?;
