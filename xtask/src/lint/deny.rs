@@ -1,7 +1,7 @@
 //! Licenses, banned crates and sources, by cargo-deny and without the network.
 //!
 //! Advisories are configured in `deny.toml` but not run here: their database is fetched from a
-//! public forge, which a build machine may not reach. CI on a forge runs them.
+//! public forge, which a build machine may not reach. `cargo deny check advisories` runs them where it is.
 
 use std::path::PathBuf;
 use std::process::Command;
