@@ -1,10 +1,9 @@
 //! The controller's flags.
 
 use clap::{ArgAction, Parser};
+use ferrolb_crds::annotation::DEFAULT_LOAD_BALANCER_CLASS;
 use ferrolb_runtime::VERSION;
 use ferrolb_runtime::args::{AdminArgs, ClientArgs, LogArgs};
-
-use ferrolb_crds::annotation::DEFAULT_LOAD_BALANCER_CLASS;
 
 /// The admin server's port.
 pub const ADMIN_PORT: u16 = 7980;

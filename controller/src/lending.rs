@@ -18,7 +18,7 @@ use ferrolb_core::time::{Now, Time, Timestamp};
 use ferrolb_crds::{GROUP, VERSION};
 use ferrolb_runtime::clock;
 use ferrolb_runtime::index::{Change, ObjectKey};
-use ferrolb_runtime::lease::{Leadership, Term};
+use ferrolb_runtime::lease::{self, Leadership, Term};
 use ferrolb_runtime::shutdown::Shutdown;
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
@@ -123,7 +123,7 @@ impl Lending {
                 // since it makes room, before what is new.
                 biased;
                 () = stop.requested() => break,
-                () = next_change(&mut leadership) => lender.follow(leadership.borrow_and_update().clone()),
+                () = lease::changed(&mut leadership) => lender.follow(leadership.borrow_and_update().clone()),
                 Some((id, outcome)) = lender.next_outcome() => lender.settle(id, outcome),
                 count = inbox.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
@@ -139,13 +139,6 @@ impl Lending {
             }
         }
         lender.drain().await;
-    }
-}
-
-/// A leadership that nobody decides about any more stays as it is.
-async fn next_change(leadership: &mut Leadership) {
-    if leadership.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ferrolb_runtime::index::Change;
-use ferrolb_runtime::lease::Leadership;
+use ferrolb_runtime::lease::{self, Leadership};
 use ferrolb_runtime::readiness::Readiness;
 use ferrolb_runtime::watch::{Watch, WatchMetrics, follow};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -57,8 +57,15 @@ pub struct Speakers {
 /// What the complaint depends on.
 #[derive(Default)]
 struct Judge {
-    /// What has no pods, and since when, until that was said.
-    missing: Option<(Pods, Option<Instant>)>,
+    missing: Option<Missing>,
+}
+
+/// A DaemonSet without pods.
+struct Missing {
+    pods: Pods,
+    since: Instant,
+    /// Whether this replica has made the Event.
+    is_told: bool,
 }
 
 // === impl Speakers ===
@@ -71,46 +78,40 @@ impl Speakers {
         // Not the process's readiness: a controller outside of a cluster has no such DaemonSet.
         let guard = Readiness::new().guard("list of DaemonSets");
         let watch = Watch::new(daemon_sets, guard, &self.metrics).labels(LABELS);
+        let mut leadership = self.leadership.clone();
         let judging = async {
             let mut judge = Judge::default();
             loop {
-                let due = judge.due();
+                let due = judge.due(Instant::now());
                 tokio::select! {
                     change = changes.recv() => match change {
                         Some(change) => judge.look(change, Instant::now()),
                         None => return,
                     },
-                    () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {
-                        judge.is_said();
-                        self.complain(judge.missing.as_ref().map(|(pods, _)| pods));
-                    }
+                    () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
+                    () = lease::changed(&mut leadership) => {}
                 }
-                if judge.missing.is_none() {
-                    self.complain(None);
+                let now = Instant::now();
+                let is_leading = leadership.borrow_and_update().is_some();
+                self.complain(judge.complaint(now));
+                if let Some(pods) = judge.tell(now, is_leading) {
+                    self.notices.report(report(&self.namespace, pods));
                 }
             }
         };
         tokio::join!(follow(watch, pods, |change| change, sender), judging);
     }
 
+    /// Shows a complaint, or its end, in `/readyz` and in the log.
     fn complain(&self, missing: Option<&Pods>) {
         let namespace = &self.namespace;
         let message = missing.map(|pods| complaint(namespace, pods));
         if !self.readiness.notice(TOPIC, message.clone()) {
             return;
         }
-        let (Some(pods), Some(message)) = (missing, message) else {
-            info!(namespace, "Speakers have pods");
-            return;
-        };
-        warn!(
-            namespace,
-            daemon_set = pods.name,
-            error = message,
-            "Speakers have no pods"
-        );
-        if self.leadership.borrow().is_some() {
-            self.notices.report(report(namespace, pods, message));
+        match message {
+            Some(message) => warn!(namespace, error = message, "Speakers have no pods"),
+            None => info!(namespace, "Speakers have pods"),
         }
     }
 }
@@ -121,23 +122,35 @@ impl Judge {
     fn look(&mut self, change: Change<Pods>, now: Instant) {
         let known = self.missing.take();
         self.missing = without_pods(change).map(|pods| match known {
-            Some((_, since)) => (pods, since),
-            None => (pods, Some(now)),
+            Some(known) => Missing { pods, ..known },
+            None => Missing {
+                pods,
+                since: now,
+                is_told: false,
+            },
         });
     }
 
-    /// When to complain, if that has not been done yet.
-    fn due(&self) -> Option<Instant> {
-        self.missing
-            .as_ref()
-            .and_then(|(_, since)| *since)
-            .map(|since| since + GRACE)
+    /// When there will be a complaint, if there is none yet.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let due = self.missing.as_ref()?.since + GRACE;
+        (due > now).then_some(due)
     }
 
-    fn is_said(&mut self) {
-        if let Some((_, since)) = &mut self.missing {
-            *since = None;
+    /// What has had no pods for too long.
+    fn complaint(&self, now: Instant) -> Option<&Pods> {
+        let missing = self.missing.as_ref()?;
+        (missing.since + GRACE <= now).then_some(&missing.pods)
+    }
+
+    /// What the leader has to make an Event of: once, and also if it leads only since later.
+    fn tell(&mut self, now: Instant, is_leading: bool) -> Option<&Pods> {
+        self.complaint(now)?;
+        let missing = self.missing.as_mut()?;
+        if !is_leading || std::mem::replace(&mut missing.is_told, true) {
+            return None;
         }
+        Some(&missing.pods)
     }
 }
 
@@ -172,7 +185,7 @@ fn complaint(namespace: &str, pods: &Pods) -> String {
     )
 }
 
-fn report(namespace: &str, pods: &Pods, message: String) -> Report {
+fn report(namespace: &str, pods: &Pods) -> Report {
     Report {
         regarding: ObjectReference {
             api_version: Some("apps/v1".to_owned()),
@@ -184,7 +197,7 @@ fn report(namespace: &str, pods: &Pods, message: String) -> Report {
         },
         is_warning: true,
         reason: REASON.to_owned(),
-        message,
+        message: complaint(namespace, pods),
     }
 }
 
@@ -233,20 +246,36 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_waits_for_the_grace_and_is_made_once() {
+    fn a_complaint_waits_for_the_grace_and_is_told_once() {
         let start = Instant::now();
         let mut judge = Judge::default();
         judge.look(mk_change(3, 0), start);
         judge.look(mk_change(4, 0), start + GRACE / 2);
+        let early = start + GRACE * 3 / 4;
+        assert_eq!(judge.complaint(early), None);
+        assert_eq!(judge.tell(early, true), None);
+        let due = start + GRACE;
         assert_eq!(
-            judge.due(),
-            Some(start + GRACE),
+            judge.due(early),
+            Some(due),
             "a change of numbers starts no new grace"
         );
-        judge.is_said();
-        judge.look(mk_change(3, 0), start + GRACE * 2);
-        assert_eq!(judge.due(), None);
-        judge.look(mk_change(3, 1), start + GRACE * 3);
-        assert!(judge.missing.is_none());
+        assert_eq!(judge.due(due), None);
+        assert_eq!(judge.tell(due, true).map(|pods| pods.wanted), Some(4));
+        judge.look(mk_change(3, 0), due + GRACE);
+        assert!(judge.complaint(due + GRACE).is_some());
+        assert_eq!(judge.tell(due + GRACE, true), None);
+        judge.look(mk_change(3, 1), due + GRACE * 2);
+        assert_eq!(judge.complaint(due + GRACE * 2), None);
+    }
+
+    #[test]
+    fn who_leads_only_later_tells_then() {
+        let start = Instant::now();
+        let mut judge = Judge::default();
+        judge.look(mk_change(3, 0), start);
+        assert_eq!(judge.tell(start + GRACE, false), None);
+        assert!(judge.tell(start + GRACE * 2, true).is_some());
+        assert_eq!(judge.tell(start + GRACE * 3, true), None);
     }
 }

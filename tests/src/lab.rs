@@ -54,7 +54,7 @@ pub mod reaper;
 pub mod teardown;
 mod workload;
 
-pub use self::eventually::eventually;
+pub use self::eventually::{eventually, throughout};
 
 /// What a lab should have.
 #[derive(Clone, Debug, Default)]

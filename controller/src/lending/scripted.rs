@@ -56,7 +56,15 @@ impl Stage {
         }
     }
 
-    /// One Service and one pool, and no claim.
+    /// A leader to whom every list is complete.
+    async fn begin(script: &Script) -> Self {
+        let stage = Self::new(script.clone(), lease::always());
+        stage.show_everything().await;
+        stage.show_no_claims().await;
+        stage
+    }
+
+    /// One Service and one pool; that there is no claim is told apart.
     async fn show_everything(&self) {
         let service = mk_classes().project(&serde_json::from_value(mk_service()).expect("a Service"));
         self.list(Input::Service, ObjectKey::namespaced("default", "web"), service)
@@ -186,9 +194,7 @@ async fn the_claim_comes_first_and_the_status_shows_what_it_says() {
     let script = mk_script()
         .then(CREATE, Answer::Object(mk_claim()))
         .then(SHOW, Answer::Object(mk_served()));
-    let stage = Stage::new(script.clone(), lease::always());
-    stage.show_everything().await;
-    stage.show_no_claims().await;
+    let stage = Stage::begin(&script).await;
     stage.end().await;
     let asked = script.played().await.expect("the script is followed");
     let created: AddressClaim = serde_json::from_value(asked[0].body.clone()).expect("a claim");
@@ -208,9 +214,7 @@ async fn a_creation_without_an_answer_is_followed_by_a_read_and_not_by_another_c
         // Whoever made it may ask to release it a moment later: a write of our own makes that fail.
         .then(UPDATE, Answer::Object(fenced))
         .then(SHOW, Answer::Object(mk_served()));
-    let stage = Stage::new(script, lease::always());
-    stage.show_everything().await;
-    stage.show_no_claims().await;
+    let stage = Stage::begin(&script).await;
     stage.end().await;
 }
 
@@ -219,9 +223,7 @@ async fn a_status_that_met_another_version_waits_for_the_watch() {
     let script = mk_script()
         .then(CREATE, Answer::Object(mk_claim()))
         .then(SHOW, Answer::Refusal(409, "Conflict"));
-    let stage = Stage::new(script.clone(), lease::always());
-    stage.show_everything().await;
-    stage.show_no_claims().await;
+    let stage = Stage::begin(&script).await;
     script.played().await.expect("the script is followed");
     let script = script.then(SHOW, Answer::Object(mk_served()));
     let mut newer = mk_service();
@@ -243,9 +245,7 @@ async fn a_claim_that_a_new_list_lacks_is_made_again() {
     let script = mk_script()
         .then(CREATE, Answer::Object(mk_claim()))
         .then(SHOW, Answer::Object(mk_served()));
-    let stage = Stage::new(script.clone(), lease::always());
-    stage.show_everything().await;
-    stage.show_no_claims().await;
+    let stage = Stage::begin(&script).await;
     script.played().await.expect("the script is followed");
     let _script = script.then(CREATE, Answer::Object(again));
     // The watch never showed the claim, and a new list does not either.

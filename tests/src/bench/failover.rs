@@ -122,6 +122,12 @@ async fn measure(lab: &Lab, fault: Fault, vip: IpAddr) -> Result<Round> {
     let report = prober.stop()?;
     fault.repair(node)?;
     node.wait_speaker_ready().await?;
+    // Its kube-proxy begins anew, too, and may be asked to forward for the next round's client.
+    let host = node.as_host()?;
+    eventually(PATIENCE, "the node forwards again", async || {
+        host.http_get(vip, 80).await
+    })
+    .await?;
     Ok(Round {
         outage: report.longest_outage(),
         lost: report.lost(),

@@ -1,14 +1,18 @@
-//! Waiting for a condition with a deadline: what a test does instead of sleeping.
+//! Waiting for a condition with a deadline, and watching that one lasts: what a test does instead of
+//! sleeping.
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::clock;
 
 /// The pause between two looks at a condition: short enough not to be felt, long enough to leave
 /// the machine to the programs under test.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The pause between two looks at something that is to last: each may read much.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls `attempt` until it succeeds, and returns what it returned.
 ///
@@ -33,5 +37,25 @@ pub async fn eventually<T>(
             return Err(last.context(format!("not within {} s: {what}", deadline.as_secs_f64())));
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Looks again and again for this long, and fails as soon as `check` does: for what must not happen
+/// in a while.
+pub async fn throughout(
+    duration: Duration,
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<()>,
+) -> Result<()> {
+    let started = clock::now();
+    loop {
+        let is_last = started.elapsed() >= duration;
+        check()
+            .await
+            .with_context(|| format!("not for {} s: {what}", duration.as_secs_f64()))?;
+        if is_last {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH_PAUSE.min(duration.saturating_sub(started.elapsed()))).await;
     }
 }

@@ -14,4 +14,5 @@
 
 mod api;
 mod cluster;
+mod ending;
 mod lab;

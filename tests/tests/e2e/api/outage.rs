@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::product::Controller;
-use ferrolb_tests::lab::{Lab, clock, eventually};
+use ferrolb_tests::lab::{Lab, clock, eventually, throughout};
 use serde_json::{Value, json};
 
 use super::shared::start_with;
@@ -58,16 +58,19 @@ async fn stands_by(controller: &Controller, outage: Duration) -> Result<()> {
         Ok(())
     })
     .await?;
-    tokio::time::sleep(outage.saturating_sub(began.elapsed())).await;
-    controller.process()?.check_running()?;
-    let state = state(controller).await?;
-    ensure!(state["services"] == 1, "what it knew it knows: {state}");
-    let ready = controller.admin("/readyz").await?;
-    ensure!(
-        ready.status == 200,
-        "an outage is no reason to restart it: {ready:?}"
-    );
-    Ok(())
+    let left = outage.saturating_sub(began.elapsed());
+    throughout(left, "it stands by and is well", async || {
+        controller.process()?.check_running()?;
+        let state = state(controller).await?;
+        ensure!(state["services"] == 1, "what it knew it knows: {state}");
+        let ready = controller.admin("/readyz").await?;
+        ensure!(
+            ready.status == 200,
+            "an outage is no reason to restart it: {ready:?}"
+        );
+        Ok(())
+    })
+    .await
 }
 
 async fn is_served_again(tenant: &Tenant, controller: &Controller) -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_tests::lab::product::Controller;
-use ferrolb_tests::lab::{clock, eventually};
+use ferrolb_tests::lab::{clock, eventually, throughout};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
@@ -39,24 +39,21 @@ async fn nothing_is_written_when_all_is_well_nor_by_a_restart() -> Result<()> {
 
     let before = Observed::now(&lab.client()).await?;
     let (began, cpu) = (clock::now(), cpu_ticks(controller)?);
-    tokio::time::sleep(WATCHED).await;
+    let client = lab.client();
+    let is_untouched = async || before.is_unchanged(&client).await;
+    throughout(WATCHED, "nothing is written while idle", is_untouched).await?;
     let busy = (cpu_ticks(controller)? - cpu) / TICKS / began.elapsed().as_secs_f64();
     println!(
         "idle controller: {:.2} % of a core, {} KiB",
         busy * 100.0,
         controller.process()?.resident_kib()?
     );
-    before.is_unchanged(&lab.client()).await.context("while idle")?;
 
     controller.kill()?;
     controller.start()?;
     controller.wait_ready().await?;
     leads(controller).await?;
-    tokio::time::sleep(AFTER_START).await;
-    before
-        .is_unchanged(&lab.client())
-        .await
-        .context("after a restart")?;
+    throughout(AFTER_START, "nothing is written after a restart", is_untouched).await?;
 
     // It does work: what is new is served.
     tenant.service_from("settled", "new").await?;

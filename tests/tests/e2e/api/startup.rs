@@ -1,9 +1,6 @@
 //! How the controller starts, what it says when it cannot, and what it shows of itself.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::artifacts::Artifacts;
@@ -13,53 +10,16 @@ use ferrolb_tests::lab::{Lab, process::Process};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::tenant::{PATIENCE, Tenant};
+use crate::ending;
 
 const SECRET: &str = "ferrolb-gossip";
 
-/// Runs the controller until it ends by itself, which it must do at once.
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
-    let child = Command::new(Artifacts::from_env()?.controller())
-        .args(arguments)
-        .env_remove("KUBECONFIG")
-        .env("HOME", "/nonexistent")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let pid = Pid::from_raw(i32::try_from(child.id())?);
-    let (sender, receiver) = mpsc::channel();
-    let waiter = std::thread::spawn(move || {
-        // Nobody listens any more if it was too late.
-        let _ = sender.send(child.wait_with_output());
-    });
-    let output = receiver.recv_timeout(Duration::from_secs(10));
-    if output.is_err() {
-        kill(pid, Signal::SIGKILL)?;
-    }
-    waiter.join().expect("the waiting thread");
-    Ok(output.with_context(|| format!("{arguments:?} does not end"))??)
-}
-
-/// What it says when it ends with this code.
+/// What the controller says when it ends at once, with this code.
 fn refusal(arguments: &[&str], environment: &[(&str, &str)], code: i32) -> Result<String> {
-    let output = run(arguments, environment)?;
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    ensure!(
-        output.status.code() == Some(code),
-        "{arguments:?} ends with {}: {text}",
-        output.status
-    );
-    Ok(text)
+    ending::said(&Artifacts::from_env()?.controller(), arguments, environment, code)
 }
 
 #[test]
@@ -126,15 +86,7 @@ fn a_taken_port_is_named_with_its_flag() -> Result<()> {
 
 #[test]
 fn version_and_help_say_what_it_is() -> Result<()> {
-    let text = refusal(&["--version"], &[], 0)?;
-    let mut words = text.split_whitespace();
-    ensure!(words.next() == Some("ferrolb-controller"), "{text}");
-    ensure!(words.next() == Some(env!("CARGO_PKG_VERSION")), "{text}");
-    let commit = words.next().unwrap_or_default().trim_matches(['(', ')']);
-    ensure!(
-        commit.len() >= 7 && commit != "unknown",
-        "the commit is named: {text}"
-    );
+    ending::names_version(&Artifacts::from_env()?.controller(), "ferrolb-controller")?;
 
     let help = refusal(&["--help"], &[], 0)?;
     let flags = [

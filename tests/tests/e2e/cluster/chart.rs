@@ -91,9 +91,23 @@ async fn a_namespace_that_refuses_speakers_is_explained() -> Result<()> {
     .await?;
     let remedy = "pod-security.kubernetes.io/enforce=privileged";
     ensure!(note.contains(remedy), "the Event names the remedy: {note}");
+    every_controller_says(&lab, |page| page.contains(remedy)).await?;
 
     label("privileged")?;
-    stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")
+    stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
+    every_controller_says(&lab, |page| !page.contains(remedy)).await
+}
+
+/// Waits until `/readyz` of every controller is as it should be.
+async fn every_controller_says(lab: &Lab, is_right: impl Fn(&str) -> bool) -> Result<()> {
+    eventually(PATIENCE, "every controller says so in /readyz", async || {
+        for pod in stage::pods(lab, "controller").await? {
+            let page = stage::controller_page(lab, &pod.name_any(), "/readyz")?;
+            ensure!(is_right(&page), "{} says {page}", pod.name_any());
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Reads from the kernel what a speaker has kept of what it was started with.

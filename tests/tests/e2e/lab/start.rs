@@ -4,9 +4,12 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ferrolb_tests::lab::artifacts::Artifacts;
 use ferrolb_tests::lab::process::{Launch, Process};
 use ferrolb_tests::lab::product::NAMESPACE;
 use ferrolb_tests::lab::{Lab, eventually};
+
+use crate::ending;
 
 /// What MetalLB listens on, as do other programs that use memberlist: gossip over both protocols, and metrics.
 const MEMBERLIST_PORT: u16 = 7946;
@@ -188,6 +191,7 @@ async fn a_speaker_that_cannot_start_says_what_to_do() -> Result<()> {
         ),
         Refusal::of_flag("--gossip-key-file", &missing, &["--gossip-key-file", &missing]),
         Refusal::of_flag("--kubeconfig", &missing, &["--kubeconfig", &missing]),
+        Refusal::of_flag("--log-level", "loud", &["--log-level", "loud"]),
         Refusal::of_capability("NET_RAW", "-net_raw"),
         Refusal::of_capability("SETUID", "-setuid"),
         Refusal::of_capability("SETGID", "-setgid"),
@@ -196,6 +200,38 @@ async fn a_speaker_that_cannot_start_says_what_to_do() -> Result<()> {
         refusal.check(&lab).await?;
     }
     Ok(())
+}
+
+#[test]
+fn a_flag_that_means_nothing_is_refused_by_name() -> Result<()> {
+    let program = &Artifacts::from_env()?.speaker();
+    let needed = ["--node-name=n1", "--gossip-key-file=/nonexistent"];
+    let cases: [(&str, &[&str]); 7] = [
+        ("--no-such-flag", &["--no-such-flag"]),
+        ("--gossip-bind=here", &["--gossip-bind", "here"]),
+        (
+            "--gossip-advertise=n1.lan",
+            &["--gossip-advertise", "n1.lan", "192.0.2.1:7979"],
+        ),
+        ("--seed=192.0.2.11,n2", &["--seed", "n2"]),
+        ("--metrics-bind=7981", &["--metrics-bind", "7981"]),
+        ("--burst-rate=0", &["--burst-rate", "0"]),
+        ("--log-format=xml", &["--log-format", "xml", "json"]),
+    ];
+    for (flag, words) in cases {
+        let text = ending::said(program, &[&needed[..], &[flag]].concat(), &[], 2)?;
+        for word in words {
+            ensure!(
+                text.contains(word),
+                "{flag} is refused without the word {word}: {text}"
+            );
+        }
+    }
+    for (given, missing) in [(needed[0], "--gossip-key-file"), (needed[1], "--node-name")] {
+        let text = ending::said(program, &[given], &[], 2)?;
+        ensure!(text.contains(missing), "{text}");
+    }
+    ending::names_version(program, "ferrolb-speaker")
 }
 
 #[tokio::test(flavor = "multi_thread")]
