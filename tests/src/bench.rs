@@ -1,7 +1,8 @@
 //! `ferrolb-lab bench`: the figures that the budgets are about, measured on this machine.
 //!
-//! A benchmark prints and never judges: machines are noisy, so what is compared is measured in the
-//! same run, and a figure is only published together with the command that prints it.
+//! Machines are noisy, so what is compared is measured in the same run, and a figure is only published
+//! together with the command that prints it. What is promised in seconds of a clock is judged here, at
+//! the end of a benchmark, and in no test.
 
 #![allow(clippy::print_stdout, reason = "what a benchmark prints is its product")]
 
