@@ -37,7 +37,7 @@ const PORT: u16 = 80;
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Args {
     /// How many nodes.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
     nodes: u8,
     /// Leave the cluster running.
     #[arg(long)]

@@ -78,3 +78,51 @@ fn run(cli: Cli) -> Result<()> {
         Command::Cluster(args) => cluster::run(&workspace, &args),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn refusal(line: &str) -> clap::Error {
+        Cli::try_parse_from(line.split(' '))
+            .err()
+            .unwrap_or_else(|| panic!("`{line}` is taken for a command"))
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        Cli::command().debug_assert();
+        let commands = [
+            "demo",
+            "test",
+            "lint",
+            "crds",
+            "bench",
+            "ci",
+            "image",
+            "cluster up",
+            "cluster down",
+            "cluster status",
+        ];
+        for command in commands {
+            let help = refusal(&format!("xtask {command} --help"));
+            assert_eq!(help.kind(), ErrorKind::DisplayHelp, "{command}");
+            let usage = format!("cargo xtask {command}");
+            assert!(help.to_string().contains(&usage), "{command}: {help}");
+        }
+    }
+
+    #[test]
+    fn a_demo_that_could_not_lose_its_owner_is_refused_before_anything_is_built() {
+        for nodes in ["0", "1", "10", "many"] {
+            let error = refusal(&format!("xtask demo --nodes={nodes}"));
+            assert!(
+                error.to_string().contains(&format!("'{nodes}' for '--nodes")),
+                "{error}"
+            );
+        }
+    }
+}

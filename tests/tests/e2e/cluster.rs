@@ -1,6 +1,7 @@
 //! Real nodes that run pods.
 
 mod chart;
+mod commands;
 mod nodes;
 mod readiness;
 mod services;

@@ -7,8 +7,9 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// A program and the package that brings it. A path that begins with `/` is looked at as it is.
-const PROGRAMS: [(&str, &str); 8] = [
+/// A program and the package that brings it. A path that begins with `/` is looked at as it is. The
+/// last two are for who plays with a cluster that stays.
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("nft", "nftables"),
@@ -17,6 +18,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("runc", "runc"),
     ("dpkg-deb", "dpkg"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
+    ("curl", "curl"),
+    ("tcpdump", "tcpdump"),
 ];
 
 /// apt, whose package lists are fetched at most once a run.
