@@ -1,6 +1,7 @@
 //! Carries out one call of the allocator and says what became of it. Decides nothing, and never
 //! tries twice: what to do next is the allocator's business.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::address::claim_name;
@@ -15,15 +16,11 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Error};
 use serde_json::Value;
-use std::net::IpAddr;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::patch;
+use crate::patch::{self, FIELD_MANAGER};
 use crate::project::Classes;
-
-/// The name under which our writes are recorded in the objects.
-pub const FIELD_MANAGER: &str = "ferrolb-controller";
 
 /// A call that takes longer has an unknown outcome. The client gives up on silence sooner; this
 /// bounds an answer that trickles.

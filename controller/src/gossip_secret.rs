@@ -16,7 +16,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tracing::{debug, info, warn};
 
-use crate::executor::FIELD_MANAGER;
+use crate::patch::FIELD_MANAGER;
 
 /// The name of the value in the Secret, and of the file in the speaker's pod.
 const KEY: &str = "key";

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::executor::FIELD_MANAGER;
+use crate::patch::FIELD_MANAGER;
 
 /// A thousand Services that get their addresses at once, with some room.
 const QUEUE: usize = 2048;

@@ -9,6 +9,9 @@ use ferrolb_crds::convert::condition::api_condition;
 use ferrolb_crds::convert::{claim, pool};
 use serde_json::{Map, Value, json};
 
+/// The name under which our writes are recorded in the objects.
+pub const FIELD_MANAGER: &str = "ferrolb-controller";
+
 /// We deliver packets that are still addressed to the VIP. The API server fills this in if it is
 /// missing, and every comparison would then find a difference.
 pub const IP_MODE: &str = "VIP";

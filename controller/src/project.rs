@@ -20,7 +20,7 @@ use k8s_openapi::api::core::v1::{self as api, LoadBalancerIngress, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
-use crate::executor::FIELD_MANAGER;
+use crate::patch::FIELD_MANAGER;
 use crate::patch::IP_MODE;
 
 /// Which classes of Services are ours.
