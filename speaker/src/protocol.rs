@@ -77,7 +77,6 @@ pub(crate) async fn run(mut gossip: Gossip, keys: Keys, mut ports: Ports) {
         let end = Driver::new(&mut gossip, &mut ports, &mut world, machines, advertised)
             .run()
             .await;
-        ports.metrics.restarts.inc();
         match end {
             End::Left => break,
             End::Superseded(known) => {
@@ -94,6 +93,7 @@ pub(crate) async fn run(mut gossip: Gossip, keys: Keys, mut ports: Ports) {
                 boot = new_boot(boot);
             }
         }
+        ports.metrics.restarts.inc();
         // The boot that answered is gone; the next one answers when it has synced.
         ports.plan.send_replace(Arc::default());
     }
