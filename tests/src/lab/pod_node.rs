@@ -146,6 +146,8 @@ impl PodNode {
         Ok(())
     }
 
+    /// The pods' cgroups are below the node's, so that they go with it: without `cgroupsPerQOS` they
+    /// would be where containerd puts those of nobody in particular.
     fn kubelet_config(&self) -> String {
         let name = self.node.name();
         format!(
@@ -156,7 +158,7 @@ containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 cgroupDriver: cgroupfs
 cgroupRoot: /{cgroup}/{name}
 failCgroupV1: false
-cgroupsPerQOS: false
+cgroupsPerQOS: true
 enforceNodeAllocatable: []
 failSwapOn: false
 address: 0.0.0.0
