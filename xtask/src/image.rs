@@ -13,7 +13,7 @@ use crate::{binaries, process};
 mod archive;
 
 /// Where the images would be pulled from; the chart's default references begin with it.
-const REPOSITORY: &str = "ghcr.io/ferrolb";
+pub(crate) const REPOSITORY: &str = "ghcr.io/ferrolb";
 
 /// The largest image that we are willing to ship.
 const MAX_BYTES: u64 = 10_000_000;
