@@ -261,3 +261,23 @@ impl Ending {
         let _ended = self.ended.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPLOYMENT: &str = include_str!("../../charts/ferrolb/templates/controller/deployment.yaml");
+
+    #[test]
+    fn the_chart_gives_twice_the_time_that_the_end_may_take() {
+        let mut words = DEPLOYMENT.split_whitespace();
+        words.find(|word| *word == "terminationGracePeriodSeconds:");
+        let seconds = words.next().expect("the chart says how long the kubelet waits");
+        let grace = Duration::from_secs(seconds.parse().expect("a number of seconds"));
+        // Twice, because the end begins late on a node where everything is being stopped.
+        assert!(
+            grace >= 2 * END,
+            "the kubelet kills after {grace:?}, the end takes {END:?}"
+        );
+    }
+}

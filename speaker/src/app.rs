@@ -193,3 +193,26 @@ fn api_failure(result: Result<anyhow::Result<()>, oneshot::error::RecvError>) ->
         Ok(Ok(())) | Err(_) => anyhow!("the API side ended by itself; this is a defect of FerroLB"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ferrolb_core::ownership::Timing;
+
+    use super::*;
+
+    const DAEMON_SET: &str = include_str!("../../charts/ferrolb/templates/speaker/daemonset.yaml");
+
+    #[test]
+    fn the_chart_gives_twice_the_time_that_a_drain_and_the_end_may_take() {
+        let mut words = DAEMON_SET.split_whitespace();
+        words.find(|word| *word == "terminationGracePeriodSeconds:");
+        let seconds = words.next().expect("the chart says how long the kubelet waits");
+        let grace = Duration::from_secs(seconds.parse().expect("a number of seconds"));
+        let end = Timing::default().drain + API_END;
+        // Twice, because a drain begins late on a node where everything is being stopped.
+        assert!(
+            grace >= 2 * end,
+            "the kubelet kills after {grace:?}, the end takes {end:?}"
+        );
+    }
+}
