@@ -44,7 +44,19 @@ pub fn readme_pool() -> Result<String> {
         .to_owned())
 }
 
-fn readme() -> Result<String> {
+/// The commands that the chart's notes have people type, each with its lines, from what helm printed.
+pub fn notes_commands(printed: &str) -> Result<Vec<String>> {
+    let (_, notes) = printed
+        .split_once("\nNOTES:\n")
+        .context("helm printed no notes")?;
+    // Commands are apart from the prose, and indented.
+    let paragraphs = notes.split("\n\n").map(|paragraph| paragraph.trim_matches('\n'));
+    let commands = paragraphs.filter(|paragraph| paragraph.starts_with("  "));
+    Ok(commands.map(str::to_owned).collect())
+}
+
+/// The README.
+pub fn readme() -> Result<String> {
     let path = source().join("README.md");
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }

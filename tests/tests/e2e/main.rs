@@ -16,3 +16,4 @@ mod api;
 mod cluster;
 mod ending;
 mod lab;
+mod shell;

@@ -14,6 +14,9 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, CustomResourceExt};
 use serde_json::{Value, json};
 
+mod notes;
+mod roles;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -45,6 +48,10 @@ fn a_value_that_the_chart_does_not_have_is_refused() {
             r#"addressPools=[{"name": "Home", "addresses": ["192.0.2.0/24"]}]"#,
             "at '/addressPools/0/name': 'Home' does not match pattern",
         ),
+        (
+            r#"speaker.metricsBind="7982""#,
+            "at '/speaker/metricsBind': '7982' does not match pattern",
+        ),
         // Without one, the controller would fall back to its default.
         (
             "loadBalancerClasses=[]",
@@ -58,6 +65,13 @@ fn a_value_that_the_chart_does_not_have_is_refused() {
             "the refusal of {value} says {words}: {error}"
         );
     }
+}
+
+#[test]
+fn metrics_are_on_the_network_only_when_a_value_says_where() {
+    assert!(!render(&[]).unwrap().contains("--metrics-bind"));
+    let scraped = render(&["--set-string", "speaker.metricsBind=[::]:7982"]).unwrap();
+    assert!(scraped.contains("- --metrics-bind=[::]:7982\n"), "{scraped}");
 }
 
 #[test]
@@ -115,44 +129,6 @@ fn the_schema_of_a_pool_in_the_values_has_the_fields_of_the_object() {
         keys(&pool["layer2"]["items"]["properties"]),
         keys(&spec["layer2"]["items"]["properties"])
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_roles_allow_what_is_needed_and_nothing_beside() {
-    let lab = install().await;
-    let cases = [
-        ("controller", "patch", "services/status", true),
-        ("controller", "create", "addressclaims.ferrolb.io", true),
-        ("controller", "create", "secrets", true),
-        ("controller", "get", "secrets", false),
-        ("controller", "patch", "services", false),
-        ("controller", "create", "pods", false),
-        ("speaker", "patch", "addressclaims.ferrolb.io/status", true),
-        ("speaker", "watch", "endpointslices.discovery.k8s.io", true),
-        ("speaker", "patch", "addressclaims.ferrolb.io", false),
-        ("speaker", "list", "services", false),
-        ("speaker", "patch", "services/status", false),
-        ("speaker", "get", "secrets", false),
-        ("speaker", "patch", "nodes", false),
-    ];
-    for (who, verb, what, allowed) in cases {
-        let (resource, subresource) = what.split_once('/').unwrap_or((what, ""));
-        let account = format!("--as=system:serviceaccount:{}:ferrolb-{who}", chart::NAMESPACE);
-        let subresource = format!("--subresource={subresource}");
-        let arguments = [
-            "auth",
-            "can-i",
-            verb,
-            resource,
-            &subresource,
-            &account,
-            "-n",
-            chart::NAMESPACE,
-        ];
-        // kubectl says no with an exit code as well.
-        let is_allowed = lab.kubectl(arguments).is_ok();
-        assert_eq!(is_allowed, allowed, "whether the {who} may {verb} {what}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +251,12 @@ fn render(arguments: &[&str]) -> anyhow::Result<String> {
 
 /// The claims, with a new token of the speakers' account.
 async fn claims_with(lab: &Lab, binding: &[&str]) -> Api<AddressClaim> {
-    let fixed = ["create", "token", "ferrolb-speaker", "-n", chart::NAMESPACE];
+    Api::all(client_with(lab, "ferrolb-speaker", binding).await)
+}
+
+/// A client with a new token of an account in our namespace.
+async fn client_with(lab: &Lab, account: &str, binding: &[&str]) -> Client {
+    let fixed = ["create", "token", account, "-n", chart::NAMESPACE];
     let token = lab.kubectl(fixed.iter().chain(binding)).unwrap();
     let kubeconfig = Kubeconfig::read_from(lab.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
@@ -286,7 +267,7 @@ async fn claims_with(lab: &Lab, binding: &[&str]) -> Api<AddressClaim> {
         token: Some(token.trim().to_owned().into()),
         ..AuthInfo::default()
     };
-    Api::all(Client::try_from(config).unwrap())
+    Client::try_from(config).unwrap()
 }
 
 async fn write(claims: &Api<AddressClaim>, status: Value) -> kube::Result<()> {

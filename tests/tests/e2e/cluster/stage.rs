@@ -12,6 +12,8 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::shell;
+
 /// What pods, images and probes of a kubelet may take on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,12 +22,25 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const POOL: &str = r#"addressPools=[{"name": "home", "quarantine": "1s",
     "addresses": ["192.0.2.200-192.0.2.240", "2001:db8::200-2001:db8::2ff"]}]"#;
 
-/// Runs the README's `helm install` with further flags, and waits until every pod is Ready.
-pub(super) fn install(lab: &Lab, flags: &[&str]) -> Result<()> {
+/// Runs the README's `helm install` with further flags, and waits until every pod is Ready; returns
+/// what helm prints.
+pub(super) fn install(lab: &Lab, flags: &[&str]) -> Result<String> {
     let command = chart::readme_install()?;
     let waiting = ["--wait", "--timeout=2m"].iter().chain(flags);
-    lab.helm(command.into_iter().chain(waiting.map(|flag| (*flag).to_owned())))?;
-    Ok(())
+    lab.helm(command.into_iter().chain(waiting.map(|flag| (*flag).to_owned())))
+}
+
+/// Types the command of the chart's notes that contains this text, as its reader would.
+pub(super) fn type_from_notes(lab: &Lab, printed: &str, text: &str) -> Result<String> {
+    let commands = chart::notes_commands(printed)?;
+    let command = commands.iter().find(|command| command.contains(text));
+    let command = command.with_context(|| format!("the notes have no {text}: {printed}"))?;
+    let kc = lab.artifacts().kc().display().to_string();
+    let kubeconfig = format!("export KUBECONFIG={}", lab.kubeconfig().display());
+    let aliases = format!("alias kubectl='{kc} kubectl' helm='{kc} helm'");
+    // The only word that the reader has to know.
+    let command = command.replace("CHART", &chart::directory().display().to_string());
+    shell::run(&[&kubeconfig, &aliases, &command], "")
 }
 
 /// Three real nodes with the README's installation and a pool from the chart's values.

@@ -1,14 +1,12 @@
 //! Clusters that stay: the commands that are printed for them work, and they go when they are told to.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::teardown::Remains;
 
 use super::terminal::{Done, Terminal};
 use super::transcript::Table;
+use crate::shell;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_that_stays_can_be_played_with_until_it_is_taken_down() -> Result<()> {
@@ -35,8 +33,7 @@ async fn a_demo_that_stays_can_be_played_with_until_it_is_taken_down() -> Result
         alias.contains("/kc kubectl'"),
         "the cluster's own kubectl: {alias}"
     );
-    let setting = [kubeconfig, alias];
-    let nodes = shell(&setting, "kubectl get nodes", "")?;
+    let nodes = shell::run(&[kubeconfig, alias, "kubectl get nodes"], "")?;
     let nodes = Table::read(&nodes);
     ensure!(
         nodes.column("STATUS")? == ["Ready"; 2],
@@ -44,17 +41,17 @@ async fn a_demo_that_stays_can_be_played_with_until_it_is_taken_down() -> Result
     );
     // Without an end, it would wait for changes for ever.
     let once = watch.strip_suffix(" --watch").context("claims are watched")?;
-    let claims = shell(&setting, once, "")?;
+    let claims = shell::run(&[kubeconfig, alias, once], "")?;
     let claims = Table::read(&claims);
     ensure!(
         claims.column("SERVICES")? == ["default/web"; 2] && claims.column("STATE")? == ["Held"; 2],
         "{claims:?}"
     );
     for fetch in [over_v4, over_v6] {
-        let page = shell(&[], fetch, "")?;
+        let page = shell::run(&[fetch], "")?;
         ensure!(page.contains("\"pod\":\"web-"), "{fetch}: {page}");
     }
-    let own = shell(&[], enter, "ip -brief address show eth0")?;
+    let own = shell::run(&[enter], "ip -brief address show eth0")?;
     ensure!(own.contains("192.0.2.100/24"), "on the client: {own}");
 
     let shown = terminal.run(&["cluster", "status"]).await?.success()?.output;
@@ -88,12 +85,12 @@ async fn a_cluster_is_shown_and_entered_from_its_start_to_its_end() -> Result<()
     let [kubeconfig, nodes, as_client, on_bridge, on_node, logs, down] = commands[..] else {
         anyhow::bail!("other commands than expected: {commands:?}");
     };
-    let nodes = shell(&[kubeconfig], nodes, "")?;
+    let nodes = shell::run(&[kubeconfig, nodes], "")?;
     ensure!(Table::read(&nodes).column("STATUS")? == ["Ready"], "{nodes}");
     // The program on the node that a stranger may ask in a cluster without a Service.
     let health = as_client.replace("curl ", "curl --retry 20 --retry-delay 1 --retry-connrefused ");
     let health = health.replace("ADDRESS/", "192.0.2.11:10256/healthz");
-    let health = shell(&[], &health, "")?;
+    let health = shell::run(&[&health], "")?;
     ensure!(
         health.contains("lastUpdated"),
         "kube-proxy answers the client: {health}"
@@ -102,9 +99,9 @@ async fn a_cluster_is_shown_and_entered_from_its_start_to_its_end() -> Result<()
     let ask = as_client.replace("ADDRESS/", "192.0.2.77/");
     let ask = format!("for round in 1 2 3 4 5; do\n{ask}\ndone >&2 &");
     let capture = on_bridge.replace("tcpdump ", "timeout 20 tcpdump -c1 ");
-    let captured = shell(&[&ask], &format!("{capture}\nkill $!"), "")?;
+    let captured = shell::run(&[&ask, &capture, "kill $!"], "")?;
     ensure!(captured.contains("ARP, Request who-has"), "{captured}");
-    let own = shell(&[], on_node, "ip -brief address show eth0")?;
+    let own = shell::run(&[on_node], "ip -brief address show eth0")?;
     ensure!(own.contains("192.0.2.11/24"), "on the node: {own}");
     let logs = logs.strip_prefix("logs: ").context("the place of the logs")?;
     ensure!(
@@ -155,27 +152,4 @@ fn nothing_runs(status: Done) -> Result<()> {
     let status = status.success()?;
     ensure!(status.output == "no lab runs\n", "{status:?}");
     Ok(())
-}
-
-/// Types lines into a shell, the last of which reads this input; returns what that prints.
-fn shell(setting: &[&str], command: &str, input: &str) -> Result<String> {
-    let script = [&["set -e; shopt -s expand_aliases"], setting, &[command]].concat();
-    let mut shell = Command::new("bash")
-        .args(["-c", &script.join("\n")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut typed = shell.stdin.take().context("piped")?;
-    typed.write_all(input.as_bytes())?;
-    drop(typed);
-    let done = shell.wait_with_output()?;
-    let printed = String::from_utf8(done.stdout)?;
-    ensure!(
-        done.status.success(),
-        "`{command}` ended with {}: {printed}{}",
-        done.status,
-        String::from_utf8_lossy(&done.stderr)
-    );
-    Ok(printed)
 }
