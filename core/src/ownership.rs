@@ -220,13 +220,14 @@ struct VipState {
     absent_since: Option<Time>,
 }
 
-/// A member that owned a VIP and does not any more.
+/// The loss of a VIP by the member that owned it last.
 #[derive(Clone, Debug)]
 struct Lost {
     epoch: Epoch,
-    node: NodeName,
+    /// The member. `None`: not known here. Another one fell silent before its record.
+    node: Option<NodeName>,
     reason: MoveReason,
-    /// It fell silent before a record that is not known here: its holder will tell.
+    /// A greater record may stand that is not known here: its holder will tell.
     is_superseded: bool,
 }
 

@@ -12,7 +12,8 @@ pub use refused::{Refusal, Refused};
 /// Why a VIP changed its owner, or its owner its epoch. Every change has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MoveReason {
-    /// Nobody had owned it: the claim is new, or the cluster started cold.
+    /// Nobody owned it, and nobody is Down: the claim is new or was given back for a while, or the
+    /// owner's speaker started anew.
     Unowned,
     /// The owner is Down.
     NodeDown,

@@ -169,7 +169,7 @@ impl Ownership {
         state.gone_version = state.gone_version.max(claim_version);
         state.note_lost(Lost {
             epoch: tenure.epoch,
-            node: self.node.clone(),
+            node: Some(self.node.clone()),
             reason,
             is_superseded: false,
         });

@@ -7,7 +7,6 @@ use super::{Lost, Ownership};
 use crate::facts::HolderFacts;
 use crate::node::{Boot, NodeName};
 use crate::reason::MoveReason;
-use crate::record::Epoch;
 use crate::service::TrafficPolicy;
 use crate::table::Version;
 use crate::time::Time;
@@ -71,7 +70,7 @@ impl Ownership {
         self.review(now, node, MoveReason::Leave);
         for vip in vips.into_iter().filter(|_| is_behind) {
             let lost = self.vips.get_mut(&vip).and_then(|state| state.lost.as_mut());
-            if let Some(lost) = lost.filter(|lost| lost.node == *node) {
+            if let Some(lost) = lost.filter(|lost| lost.node.as_ref() == Some(node)) {
                 lost.is_superseded = true;
             }
         }
@@ -165,7 +164,7 @@ impl Ownership {
             state.holders.remove(node);
             state.note_lost(Lost {
                 epoch,
-                node: node.clone(),
+                node: Some(node.clone()),
                 reason,
                 is_superseded: false,
             });
@@ -201,10 +200,12 @@ impl Ownership {
 // === impl VipState ===
 
 impl super::VipState {
-    /// Remembers who lost the VIP last: the one with the highest epoch.
+    /// Remembers who lost the VIP last: the one with the highest epoch. Of the same epoch are a record
+    /// and the silence before it: then it is known whose record it was.
     pub(super) fn note_lost(&mut self, lost: Lost) {
-        let known = self.lost.as_ref().map_or(Epoch::NONE, |known| known.epoch);
-        if lost.epoch >= known {
+        let is_older =
+            |known: &Lost| lost.epoch < known.epoch || lost.epoch == known.epoch && lost.node.is_none();
+        if !self.lost.as_ref().is_some_and(is_older) {
             self.lost = Some(lost);
         }
     }

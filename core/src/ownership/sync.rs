@@ -141,13 +141,13 @@ impl Ownership {
         } = entry;
         let state = self.vips.entry(vip).or_default();
         state.floor = state.floor.max(epoch);
-        let mut lost = |reason, is_superseded| {
+        let mut lost = |node: Option<NodeName>, reason| {
             state.holders.remove(from);
             state.note_lost(Lost {
                 epoch,
-                node: from.clone(),
+                is_superseded: node.is_none(),
+                node,
                 reason,
-                is_superseded,
             });
         };
         match standing {
@@ -158,10 +158,11 @@ impl Ownership {
                 reason,
                 claim_version,
             } => {
-                lost(reason, false);
+                lost(Some(from.clone()), reason);
                 state.gone_version = state.gone_version.max(claim_version);
             }
-            Standing::Silent => lost(MoveReason::NodeDown, true),
+            // Whose record it fell silent before is not said; if nobody shows it, that one is Down.
+            Standing::Silent => lost(None, MoveReason::NodeDown),
         }
         self.dirty.insert(vip);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::message::Stage;
 use super::{Move, Ownership, Tenure, VipState};
+use crate::facts::ClaimFacts;
 use crate::node::NodeName;
 use crate::rank::Load;
 use crate::reason::MoveReason;
@@ -223,21 +224,30 @@ impl Ownership {
         let Some(claim) = self.facts.claims.get(&vip) else {
             return;
         };
-        let state = self.vips.entry(vip).or_default();
-        let lost = state
-            .lost
-            .as_ref()
-            .filter(|lost| lost.reason != MoveReason::Gone)
-            .map(|lost| (lost.node.clone(), lost.reason))
-            .or_else(|| Some((claim.status_owner.clone()?, MoveReason::NodeDown)));
-        let (from, reason) = lost.map_or((None, MoveReason::Unowned), |(from, reason)| (Some(from), reason));
+        let status_epoch = Epoch(claim.status_epoch);
+        let (from, reason) = self.last_owner(vip, claim);
+        let floor = self.vips.get(&vip).map_or(Epoch::NONE, |state| state.floor);
         let take = Take {
-            epoch: state.floor.max(Epoch(claim.status_epoch)).next(),
+            epoch: floor.max(status_epoch).next(),
             slot,
             reason,
             from,
         };
         self.take(now, vip, take);
+    }
+
+    /// Who owned an orphan last, as far as that is known, and why nobody does now.
+    fn last_owner(&self, vip: IpAddr, claim: &ClaimFacts) -> (Option<NodeName>, MoveReason) {
+        let lost = self.vips.get(&vip).and_then(|state| state.lost.as_ref());
+        if let Some(lost) = lost.filter(|lost| lost.reason != MoveReason::Gone) {
+            return (lost.node.clone(), lost.reason);
+        }
+        // A live member that does not own it is not Down: its speaker has started anew, or it gave the
+        // VIP up when the claim was gone.
+        match &claim.status_owner {
+            Some(named) if !self.is_live(named) => (Some(named.clone()), MoveReason::NodeDown),
+            named => (named.clone(), MoveReason::Unowned),
+        }
     }
 
     /// Becomes the owner of a VIP, if this node is a candidate. `false`: it is none.

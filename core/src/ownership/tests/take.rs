@@ -202,3 +202,46 @@ fn a_newer_boot_voids_the_records_of_the_older() {
     );
     assert_eq!(group.announcement(vip(0)).epoch, 2);
 }
+
+#[test]
+fn who_fell_silent_before_an_unknown_record_is_not_called_down() {
+    let mut group = Group::settled(&["n1", "n2"], 0);
+    group.facts.claims.insert(vip(0), mk_claim(vip(0)));
+    let mut table = Table::default();
+    for (epoch, standing) in [(1, Standing::Held { slot: 0 }), (2, Standing::Silent)] {
+        table.set(vip(0), Epoch(epoch), standing);
+        let change = table.change_of(vip(0)).expect("one change");
+        for node in ["n1", "n2"] {
+            group.hand(node, "n3", 1, Message::Changes(change.clone()));
+        }
+    }
+    group.tell_all();
+    group.run(millis(1_500));
+    let [(_, change)] = group.moves.as_slice() else {
+        panic!("it is taken once: {:#?}", group.moves);
+    };
+    assert_eq!(
+        (change.epoch, change.reason, change.from.clone()),
+        (Epoch(3), MoveReason::NodeDown, None)
+    );
+}
+
+#[test]
+fn a_live_member_that_the_status_names_is_not_called_down() {
+    for (named, reason) in [
+        ("n1", MoveReason::Unowned),
+        ("n2", MoveReason::Unowned),
+        ("n9", MoveReason::NodeDown),
+    ] {
+        let mut group = Group::settled(&["n1", "n2"], 0);
+        let mut claim = mk_claim(vip(0));
+        claim.status_owner = Some(named.into());
+        group.facts.claims.insert(vip(0), claim);
+        group.tell("n1");
+        group.run(millis(500));
+        let [(_, change)] = group.moves.as_slice() else {
+            panic!("it is taken once: {:#?}", group.moves);
+        };
+        assert_eq!((change.reason, change.from.clone()), (reason, Some(named.into())));
+    }
+}
