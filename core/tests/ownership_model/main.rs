@@ -15,6 +15,7 @@
     missing_docs
 )]
 
+mod causes;
 mod oracle;
 mod random;
 mod sim;

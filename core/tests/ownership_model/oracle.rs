@@ -10,11 +10,10 @@ use ferrolb_core::plan::Plan;
 use ferrolb_core::reason::MoveReason;
 use ferrolb_core::time::Time;
 
+use crate::causes::Causes;
+
 /// How long a node that is no candidate in its own view may go on answering: three offers.
 const HANDOVER_LIMIT: Duration = Duration::from_millis(3 * 150 + 50);
-
-/// For how long after a disturbance something may still move because of it.
-const AFTERMATH: Duration = Duration::from_millis(4_000);
 
 /// The observer of all machines.
 #[derive(Debug, Default)]
@@ -25,14 +24,12 @@ pub(crate) struct Oracle {
     together: BTreeMap<(IpAddr, NodeName, NodeName), Time>,
     /// Nodes that announce what they are no candidate for: since when.
     unfit: BTreeMap<(IpAddr, NodeName), Time>,
-    /// What nodes have reported to own, at which epoch.
-    owned: BTreeMap<(IpAddr, NodeName), u64>,
+    /// Who owns what, and what moves are allowed.
+    pub(crate) causes: Causes,
     /// Records that were stated, by VIP, epoch, node: at which boot's tenure.
     stated: BTreeSet<(IpAddr, u64, NodeName, u64)>,
-    /// When something last happened that may move something.
-    pub(crate) disturbed: Option<Time>,
-    /// When a node last gave cause to be held dead.
-    pub(crate) suspicious: BTreeMap<NodeName, Time>,
+    /// Everything has come to rest: nothing may move for whatever reason.
+    pub(crate) is_calm: bool,
     /// How long two announcers that hear each other may coexist.
     coexistence: Duration,
     pub(crate) moves: Vec<(Time, NodeName, Move)>,
@@ -67,22 +64,13 @@ impl Oracle {
         self.plans.get(node)
     }
 
-    pub(crate) fn disturb(&mut self, now: Time) {
-        self.disturbed = Some(now);
-    }
-
-    pub(crate) fn suspect(&mut self, now: Time, node: &NodeName) {
-        self.disturb(now);
-        self.suspicious.insert(node.clone(), now);
-    }
-
     /// A speaker has ended, and its sockets with it.
     pub(crate) fn ended(&mut self, node: &NodeName) {
         self.plans.remove(node);
         for nodes in self.announcers.values_mut() {
             nodes.remove(node);
         }
-        self.owned.retain(|(_, at), _| at != node);
+        self.causes.ended(node);
         self.together
             .retain(|(_, one, other), _| one != node && other != node);
         self.unfit.retain(|(_, at), _| at != node);
@@ -98,8 +86,11 @@ impl Oracle {
             moves,
         } = *step;
         for change in moves {
+            if self.is_calm {
+                return Err(format!("{node} reports {change:?} though all is at rest"));
+            }
             self.check_report(node, boot, change)?;
-            self.check_cause(now, node, change)?;
+            self.causes.reported(now, node, change, self.coexistence)?;
             self.moves.push((now, node.clone(), change.clone()));
         }
         let old = self.plan(node).cloned().unwrap_or_default();
@@ -116,19 +107,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// O5: what a node gains, loses or states anew, it reports once, with one reason.
+    /// What a node gains, loses or states anew, it reports once, at a rising epoch.
     fn check_report(&mut self, node: &NodeName, boot: u64, change: &Move) -> Result<(), String> {
         let Move { vip, epoch, .. } = *change;
-        let key = (vip, node.clone());
+        let before = self.causes.owned_by(node).get(&vip).copied();
         if change.to.as_ref() == Some(node) {
-            let before = self.owned.insert(key, epoch.0);
             if before.is_some_and(|before| before >= epoch.0) {
                 return Err(format!("{node} does not rise: {change:?} after epoch {before:?}"));
             }
             if !self.stated.insert((vip, epoch.0, node.clone(), boot)) {
                 return Err(format!("{node} states {vip} at epoch {} twice", epoch.0));
             }
-        } else if self.owned.remove(&key).is_none() {
+        } else if before.is_none() {
             return Err(format!(
                 "{node} reports to have lost what it did not own: {change:?}"
             ));
@@ -138,8 +128,9 @@ impl Oracle {
 
     /// What is announced is what was reported.
     fn check_plan(&self, node: &NodeName, plan: &Plan) -> Result<(), String> {
+        let owned = self.causes.owned_by(node);
         for (vip, announcement) in &plan.announcements {
-            let reported = self.owned.get(&(*vip, node.clone()));
+            let reported = owned.get(vip);
             if reported != Some(&announcement.epoch) {
                 let epoch = announcement.epoch;
                 return Err(format!(
@@ -153,34 +144,12 @@ impl Oracle {
                 return Err(format!("{node} both announces and withholds {vip}"));
             }
         }
-        for ((vip, _), epoch) in self.owned.iter().filter(|((_, at), _)| at == node) {
-            if !plan.announcements.contains_key(vip) && !plan.withheld.contains_key(vip) {
+        for (vip, epoch) in owned {
+            if !plan.announcements.contains_key(&vip) && !plan.withheld.contains_key(&vip) {
                 return Err(format!(
                     "{node} owns {vip} at epoch {epoch} and does not say why it is silent"
                 ));
             }
-        }
-        Ok(())
-    }
-
-    /// Nothing moves without a cause, and a death is not claimed of who gave no cause for it.
-    fn check_cause(&self, now: Time, node: &NodeName, change: &Move) -> Result<(), String> {
-        if self.disturbed.is_none_or(|at| now > at + AFTERMATH) {
-            return Err(format!(
-                "{node} reports {change:?} though nothing has happened for long"
-            ));
-        }
-        let Some(from) = change
-            .from
-            .as_ref()
-            .filter(|_| change.reason == MoveReason::NodeDown)
-        else {
-            return Ok(());
-        };
-        // One that is down for longer is no mistake either.
-        let is_known = self.suspicious.contains_key(from);
-        if !is_known {
-            return Err(format!("{node} reports {change:?} though {from} was always well"));
         }
         Ok(())
     }
@@ -221,21 +190,29 @@ impl Oracle {
         &mut self,
         now: Time,
         node: &NodeName,
-        is_candidate: impl Fn(IpAddr) -> bool,
+        objections: &[(IpAddr, BTreeSet<MoveReason>)],
     ) -> Result<(), String> {
-        let Some(plan) = self.plans.get(node) else {
-            return Ok(());
-        };
-        for vip in plan.announcements.keys() {
-            let key = (*vip, node.clone());
-            if is_candidate(*vip) {
-                self.unfit.remove(&key);
-            } else if now - *self.unfit.entry(key).or_insert(now) > HANDOVER_LIMIT {
-                return Err(format!("{node} answers for {vip} without being a candidate"));
+        let mut unfit = BTreeMap::new();
+        for (vip, objections) in objections {
+            for reason in objections {
+                self.causes.object(now, *vip, node, *reason);
+            }
+            let is_answering = self
+                .plan(node)
+                .is_some_and(|plan| plan.announcements.contains_key(vip));
+            if is_answering && !objections.is_empty() {
+                let key = (*vip, node.clone());
+                let since = self.unfit.get(&key).copied().unwrap_or(now);
+                if now - since > HANDOVER_LIMIT {
+                    return Err(format!(
+                        "{node} answers for {vip} against {objections:?} since {since:?}"
+                    ));
+                }
+                unfit.insert(key, since);
             }
         }
-        self.unfit
-            .retain(|(vip, at), _| at != node || plan.announcements.contains_key(vip));
+        self.unfit.retain(|(_, at), _| at != node);
+        self.unfit.append(&mut unfit);
         Ok(())
     }
 }

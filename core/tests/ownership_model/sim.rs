@@ -22,6 +22,13 @@ use crate::{micros, millis};
 /// More datagrams, facts and writes than this are never under way: something answers itself.
 const MOST_EVENTS: usize = 2_000;
 
+/// How long a datagram takes: at least, at most when all is well, and what some take longer.
+const LATENCY: (u64, u64) = (100, 1_500);
+const DELAY: u64 = 40_000;
+
+/// The longest that a datagram takes.
+pub(crate) const SLOWEST: Duration = micros(LATENCY.1 + DELAY);
+
 /// How datagrams fare.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
@@ -59,6 +66,7 @@ struct Host {
     boot: Boot,
     is_link_up: bool,
     is_api_up: bool,
+    is_draining: bool,
     /// It is about to write what claims' statuses should say.
     is_writing: bool,
     /// How much later than others it learns of changes.
@@ -171,7 +179,6 @@ impl Sim {
             return;
         }
         self.note(&format!("{node} starts"));
-        self.oracle.suspect(self.now, node);
         let millis_now = u64::try_from(self.now.since_origin().as_millis()).expect("a short history");
         let boot = Boot(millis_now.max(self.hosts[node].boot.0 + 1));
         let config = Config {
@@ -195,7 +202,6 @@ impl Sim {
     pub(crate) fn crash(&mut self, node: &NodeName) {
         if self.is_running(node) {
             self.note(&format!("{node} crashes"));
-            self.oracle.suspect(self.now, node);
             self.end(node);
         }
     }
@@ -203,14 +209,16 @@ impl Sim {
     fn end(&mut self, node: &NodeName) {
         self.host(node).machine = None;
         self.heard.retain(|(from, to)| from != node && to != node);
+        self.host(node).is_draining = false;
         self.swim.forget(node);
         self.oracle.ended(node);
+        self.look_who_is_apart();
     }
 
     pub(crate) fn terminate(&mut self, node: &NodeName) {
         if self.is_running(node) {
             self.note(&format!("{node} gets SIGTERM"));
-            self.oracle.suspect(self.now, node);
+            self.host(node).is_draining = true;
             self.with(node, Ownership::handle_drain);
         }
     }
@@ -220,8 +228,7 @@ impl Sim {
         if self.cuts.insert((from.clone(), to.clone())) {
             self.heard.remove(&(from.clone(), to.clone()));
             self.note(&format!("{from} is not heard by {to}"));
-            self.oracle.suspect(self.now, from);
-            self.oracle.suspect(self.now, to);
+            self.look_who_is_apart();
         }
     }
 
@@ -238,10 +245,7 @@ impl Sim {
     pub(crate) fn heal(&mut self) {
         if !self.cuts.is_empty() {
             self.note("the network heals");
-            for (from, to) in std::mem::take(&mut self.cuts) {
-                self.oracle.suspect(self.now, &from);
-                self.oracle.suspect(self.now, &to);
-            }
+            self.cuts.clear();
         }
     }
 
@@ -255,7 +259,7 @@ impl Sim {
         };
         if let Some(event) = self.swim.mistake(&reality, at, of, &mut self.rng) {
             self.note(&format!("{at} wrongly believes {of} to be Down"));
-            self.oracle.suspect(self.now, of);
+            self.look_who_is_apart();
             self.member(at, &event);
         }
     }
@@ -265,7 +269,6 @@ impl Sim {
             return;
         }
         self.note(&format!("{node}'s interface is up: {is_up}"));
-        self.oracle.disturb(self.now);
         self.host(node).is_link_up = is_up;
         // The kernel tells at once, whatever the API does.
         if self.hosts[node].facts.complete {
@@ -289,7 +292,6 @@ impl Sim {
         self.note(&format!("{node} reaches the API: {is_up}"));
         self.host(node).is_api_up = is_up;
         if is_up {
-            self.oracle.disturb(self.now);
             let delay = millis(self.rng.random_range(10..500));
             self.tell(node, delay);
             self.write_status_soon(node);
@@ -304,8 +306,6 @@ impl Sim {
     pub(crate) fn change(&mut self, what: &str, change: impl FnOnce(&mut World)) {
         self.note(what);
         change(&mut self.world);
-        self.oracle
-            .disturb(self.now + self.hosts.values().map(|host| host.lag).max().unwrap_or_default());
         self.tell_all();
     }
 
@@ -333,6 +333,29 @@ impl Sim {
                 facts,
             },
         );
+    }
+
+    /// Tells the oracle who cannot rely on whom now; to be called before that is over, at the latest.
+    pub(super) fn look_who_is_apart(&mut self) {
+        let boots = self.boots();
+        let is_linked = |one: &NodeName, other: &NodeName| is_linked(&self.cuts, &boots, one, other);
+        let reality = Reality {
+            now: self.now,
+            boots: &boots,
+            is_linked: &is_linked,
+        };
+        let is_synced = |node| {
+            let machine = self.hosts.get(node).and_then(|host| host.machine.as_ref());
+            machine.is_some_and(Ownership::is_synced)
+        };
+        for at in &self.nodes {
+            for of in self.nodes.iter().filter(|of| *of != at) {
+                let is_near = reality.reaches(at, of) && self.swim.is_up(at, of);
+                if !is_near || !is_synced(at) || !is_synced(of) {
+                    self.oracle.causes.part(self.now, at, of);
+                }
+            }
+        }
     }
 
     fn fail_on(&mut self, result: Result<(), String>) {

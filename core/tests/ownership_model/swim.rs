@@ -1,6 +1,7 @@
 //! A stand-in for membership: Up and Down with realistic delays, indirect probes, and mistakes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ferrolb_core::node::{Boot, NodeName};
 use ferrolb_core::ownership::MemberEvent;
@@ -9,6 +10,9 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::millis;
+
+/// How often the beliefs are looked at.
+pub(crate) const TICK: Duration = millis(25);
 
 /// What one node believes of another.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +113,7 @@ impl Swim {
 
 impl Reality<'_> {
     /// Directly, or through one other member.
-    fn reaches(&self, at: &NodeName, of: &NodeName) -> bool {
+    pub(crate) fn reaches(&self, at: &NodeName, of: &NodeName) -> bool {
         (self.is_linked)(at, of)
             || self.boots.keys().any(|through| {
                 through != at

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ferrolb_core::facts::{Advertisement, ClaimFacts, Facts, HolderFacts, NodeFacts, Requirement, Selector};
 use ferrolb_core::interface::{IfIndex, Interface, MacAddress};
 use ferrolb_core::node::NodeName;
+use ferrolb_core::reason::MoveReason;
 use ferrolb_core::service::{ServiceKey, TrafficPolicy};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -166,8 +167,22 @@ pub(crate) fn is_candidate(
     has_interface: bool,
     is_live: impl Fn(&NodeName) -> bool,
 ) -> bool {
-    let (Some(claim), Some(own)) = (facts.claims.get(&vip), facts.nodes.get(node)) else {
-        return false;
+    objections(facts, vip, node, has_interface, is_live).is_empty()
+}
+
+/// What is against a node's ownership of a VIP by these facts, in the words of its moves.
+pub(crate) fn objections(
+    facts: &Facts,
+    vip: IpAddr,
+    node: &NodeName,
+    has_interface: bool,
+    is_live: impl Fn(&NodeName) -> bool,
+) -> BTreeSet<MoveReason> {
+    let Some(claim) = facts.claims.get(&vip) else {
+        return BTreeSet::from([MoveReason::Gone]);
+    };
+    let Some(own) = facts.nodes.get(node) else {
+        return BTreeSet::from([MoveReason::Ineligible]);
     };
     let is_excluded = |node: &NodeFacts| node.labels.contains_key(EXCLUDE);
     let is_any_included = facts.nodes.values().any(|node| !is_excluded(node));
@@ -178,5 +193,8 @@ pub(crate) fn is_candidate(
     let is_hosting =
         holder.traffic_policy == TrafficPolicy::Cluster || live_hosts.is_empty() || live_hosts.contains(node);
     let is_out = is_excluded(own) && is_any_included;
-    has_interface && !is_out && !own.network_unavailable && is_selected && is_hosting
+    let is_fit = has_interface && !own.network_unavailable && is_selected && is_hosting;
+    let drain = is_out.then_some(MoveReason::Drain);
+    let ineligible = (!is_fit).then_some(MoveReason::Ineligible);
+    drain.into_iter().chain(ineligible).collect()
 }

@@ -1,5 +1,6 @@
 //! How time passes: what happens next, what the machines want done, and what must be true then.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +9,16 @@ use ferrolb_core::facts::Facts;
 use ferrolb_core::membership::MAX_MESSAGE;
 use ferrolb_core::node::{Boot, NodeName};
 use ferrolb_core::ownership::{Duty, Effect, MemberEvent, Message, Ownership};
+use ferrolb_core::reason::MoveReason;
 use ferrolb_core::time::Time;
 use rand::RngExt;
 use sha2::Digest;
 
-use super::{Event, Sim, is_linked};
+use super::{DELAY, Event, Host, LATENCY, Sim, is_linked};
+use crate::micros;
 use crate::oracle::Step;
-use crate::swim::Reality;
-use crate::world::{is_candidate, mk_interface};
-use crate::{micros, millis};
+use crate::swim::{Reality, TICK};
+use crate::world::{mk_interface, objections};
 
 // === impl Sim ===
 
@@ -96,7 +98,8 @@ impl Sim {
                 }
             }
             Event::Swim => {
-                self.at(self.now + millis(25), Event::Swim);
+                self.at(self.now + TICK, Event::Swim);
+                self.look_who_is_apart();
                 let boots = self.boots();
                 let cuts = self.cuts.clone();
                 let reality = Reality {
@@ -137,6 +140,16 @@ impl Sim {
         let is_plan_new = host.plan_revision != machine.plan_revision();
         let is_revised = host.revision != machine.revision();
         (host.revision, host.plan_revision) = (machine.revision(), machine.plan_revision());
+        let host = &self.hosts[node];
+        let owned = self.oracle.causes.owned_by(node).into_keys();
+        for vip in owned.chain(moves.iter().map(|change| change.vip)) {
+            for reason in host.objections(node, vip) {
+                self.oracle.causes.object(now, vip, node, reason);
+            }
+        }
+        let Some(machine) = &host.machine else {
+            return;
+        };
         let result = if is_plan_new || !moves.is_empty() {
             self.oracle.stepped(&Step {
                 now,
@@ -180,9 +193,9 @@ impl Sim {
         }
         let copies = 1 + u32::from(self.rng.random_bool(self.link.duplication));
         for _ in 0..copies {
-            let mut delay = self.rng.random_range(100..1_500);
+            let mut delay = self.rng.random_range(LATENCY.0..LATENCY.1);
             if self.rng.random_bool(self.link.delayed) {
-                delay += self.rng.random_range(0..40_000);
+                delay += self.rng.random_range(0..DELAY);
             }
             let at = self.now + micros(delay);
             let event = Event::Deliver {
@@ -239,16 +252,34 @@ impl Sim {
                     .is_some_and(|machine| machine.is_live(of))
         };
         let result = self.oracle.check_pairs(self.now, hears);
+        self.oracle.causes.listen(self.now, &self.nodes, hears);
         self.fail_on(result);
         for node in self.nodes() {
+            let owned = self.oracle.causes.owned_by(&node);
             let host = &self.hosts[&node];
-            let Some(machine) = &host.machine else {
-                continue;
-            };
-            let is_live = |member: &NodeName| machine.is_live(member);
-            let is_fit = |vip| is_candidate(&host.facts, vip, &node, host.is_link_up, is_live);
-            let result = self.oracle.check_fitness(self.now, &node, is_fit);
+            let objections: Vec<_> = owned
+                .keys()
+                .map(|vip| (*vip, host.objections(&node, *vip)))
+                .collect();
+            let result = self.oracle.check_fitness(self.now, &node, &objections);
             self.fail_on(result);
         }
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    /// What is against its ownership of a VIP in its own view.
+    fn objections(&self, node: &NodeName, vip: IpAddr) -> BTreeSet<MoveReason> {
+        let is_live = |member: &NodeName| {
+            let machine = self.machine.as_ref();
+            machine.is_some_and(|machine| machine.is_live(member))
+        };
+        let mut objections = objections(&self.facts, vip, node, self.is_link_up, is_live);
+        if self.is_draining {
+            objections.insert(MoveReason::Leave);
+        }
+        objections
     }
 }
