@@ -353,10 +353,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         // Before the end of the programs, which is no part of what is judged.
-        let verdict = self
-            .site
-            .as_ref()
-            .map_or(Ok(Ok(())), |site| site.oracle.verdict());
+        let verdict = self.site.as_ref().map(|site| site.oracle.verdict());
         if let Err(error) = self.reaper.reap() {
             #[allow(clippy::print_stderr, reason = "there is nobody to return an error to")]
             {
@@ -364,9 +361,19 @@ impl Drop for Lab {
             }
         }
         let violations = match verdict {
-            Ok(Ok(())) => return,
-            Ok(Err(violations)) => violations.to_string(),
-            Err(error) => format!("the packet oracle has no verdict: {error:#}"),
+            None => return,
+            Some(Ok(Ok(judged))) => {
+                #[allow(
+                    clippy::print_stderr,
+                    reason = "whoever reads a test sees how much was judged"
+                )]
+                {
+                    eprintln!("{judged}");
+                }
+                return;
+            }
+            Some(Ok(Err(violations))) => violations.to_string(),
+            Some(Err(error)) => format!("the packet oracle has no verdict: {error:#}"),
         };
         if std::thread::panicking() {
             #[allow(clippy::print_stderr, reason = "the test fails already, for another reason")]

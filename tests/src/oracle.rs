@@ -6,9 +6,18 @@
 //! and "Withdrew VIP" stand at the moment in which their responders begin and stop, and from what it is
 //! told about cut cables, frozen and ended programs ([`Oracle::tell`]). What must hold is in `judge`.
 //!
+//! Why the logs, and not the claims' status: status is written later, joined, as well as it goes, and not
+//! at all while the API server is away; no frame can be held against it to the millisecond. What a log
+//! cannot hide: a speaker that answers without saying so, and a kernel or another program that answers,
+//! speak for what they do not own; a speaker that wrongly says to own a VIP overlaps with its owner.
+//! What is left is a speaker alone that says and does what it ought not to, for a VIP without another
+//! owner: whether it is a candidate, and of a claim with holders, the ownership model decides after each
+//! step (O3, O5), and the tests of this rung compare the claims' status with who answers.
+//!
 //! Every lab has one. It is no part of what it judges and shares no code with it: frames are decoded
 //! here once more (`frame`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -28,7 +37,8 @@ mod logs;
 
 use capture::Capture;
 use history::History;
-pub use judge::Violation;
+use judge::Case;
+pub use judge::{Judged, Violation};
 use logs::Logs;
 
 /// A time since the Unix epoch: frames and logs are stamped by the same clock.
@@ -79,6 +89,7 @@ pub struct Oracle {
     logs: Logs,
     watched: Mutex<Vec<Watched>>,
     told: Mutex<Vec<Told>>,
+    served: Mutex<BTreeSet<IpAddr>>,
 }
 
 /// What was told, and when.
@@ -91,7 +102,12 @@ struct Told {
 
 /// Everything that was seen and is against the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violations(pub Vec<Violation>);
+pub struct Violations {
+    /// How much was looked at.
+    pub judged: Judged,
+    /// What was found.
+    pub violations: Vec<Violation>,
+}
 
 // === impl Oracle ===
 
@@ -104,6 +120,7 @@ impl Oracle {
             logs: Logs::start(),
             watched: Mutex::default(),
             told: Mutex::default(),
+            served: Mutex::default(),
         })
     }
 
@@ -124,9 +141,15 @@ impl Oracle {
         self.told.lock().push(Told { node, at, happening });
     }
 
+    /// Says that a client was answered for a VIP: from now on a verdict for which no frame of its owner
+    /// was seen is a violation, and not an acquittal.
+    pub fn expect(&self, vip: IpAddr) {
+        self.served.lock().insert(vip);
+    }
+
     /// Judges everything that was seen so far, and goes on watching.
-    pub fn verdict(&self) -> Result<Result<(), Violations>> {
-        let (frames, until) = self.capture.frames()?;
+    pub fn verdict(&self) -> Result<Result<Judged, Violations>> {
+        let seen = self.capture.seen()?;
         let told = self.told.lock().clone();
         let watched = self.watched.lock().clone();
         let histories = watched
@@ -136,17 +159,17 @@ impl Oracle {
                 Ok(History::new(watched, sayings, &told))
             })
             .collect::<Result<Vec<_>>>()?;
-        let violations = judge::judge(&frames, &histories, until);
+        let case = Case {
+            seen: &seen,
+            histories: &histories,
+            served: &self.served.lock().clone(),
+        };
+        let (judged, violations) = case.judge();
         Ok(if violations.is_empty() {
-            Ok(())
+            Ok(judged)
         } else {
-            Err(Violations(violations))
+            Err(Violations { judged, violations })
         })
-    }
-
-    /// How many frames were seen so far.
-    pub fn seen(&self) -> Result<usize> {
-        Ok(self.capture.frames()?.0.len())
     }
 }
 
@@ -156,8 +179,9 @@ impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// More than these say nothing new.
         const SHOWN: usize = 10;
-        writeln!(f, "the packet oracle saw {} violations:", self.0.len())?;
-        for violation in self.0.iter().take(SHOWN) {
+        let Self { judged, violations } = self;
+        writeln!(f, "{judged}; {} violations:", violations.len())?;
+        for violation in violations.iter().take(SHOWN) {
             writeln!(f, "- {violation}")?;
         }
         Ok(())

@@ -1,6 +1,10 @@
 //! Captures what enters a bridge by its ports, on a thread of its own.
+//!
+//! What cannot be judged by it is never passed over: frames that the kernel dropped are counted, and a
+//! frame without the kernel's time or without a port that has a name ends the capture with an error.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -12,8 +16,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::net::if_::if_indextoname;
-use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns};
-use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt};
+use nix::sys::socket::sockopt::{GetStruct, RcvBufForce, ReceiveTimestampns};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, getsockopt, recvmsg, setsockopt};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
@@ -26,7 +30,7 @@ use crate::lab::netns::Netns;
 const QUEUE: usize = 16 << 20;
 
 /// How long the thread waits for a frame before it looks whether it should go on. Also how old
-/// [`Capture::frames`] may be behind its `until`.
+/// [`Capture::seen`] may be behind its `until`.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Frames of any kind, by protocol number of the kernel (in network order).
@@ -42,17 +46,33 @@ pub(super) struct Capture {
 #[derive(Debug, Default)]
 struct Shared {
     seen: Mutex<Seen>,
+    /// Why the capture ended early.
+    failure: Mutex<Option<String>>,
     is_over: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    frames: Vec<Frame>,
-    /// Every frame before this instant is in `frames`.
-    until: Instant,
-    /// Why the capture ended early.
-    failure: Option<String>,
+/// What was captured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// In order.
+    pub(super) frames: Vec<Frame>,
+    /// How many more the kernel had no room for.
+    pub(super) dropped: u64,
+    /// Every frame before this instant is among them.
+    pub(super) until: Instant,
 }
+
+/// What the kernel counts of a packet socket; reading it starts the count anew.
+#[derive(Clone, Copy, Debug)]
+struct Statistics;
+
+nix::getsockopt_impl!(
+    Statistics,
+    libc::SOL_PACKET,
+    libc::PACKET_STATISTICS,
+    libc::tpacket_stats,
+    GetStruct<libc::tpacket_stats>
+);
 
 /// What lets the wanted frames through: those that come in, of ARP and of ICMPv6.
 const WANTED: &[SockFilter] = &[
@@ -73,18 +93,22 @@ const WANTED: &[SockFilter] = &[
 impl Capture {
     /// Starts to capture in a namespace; what enters after this returns is seen.
     pub(super) fn start(netns: &Netns) -> Result<Self> {
+        Self::start_with(netns, QUEUE)
+    }
+
+    fn start_with(netns: &Netns, queue: usize) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = netns.start_thread({
             let shared = Arc::clone(&shared);
             move || {
-                let result = open().and_then(|socket| {
+                let result = open(queue).and_then(|socket| {
                     // Nobody waits any more only when the oracle is gone.
                     let _ = ready.send(());
                     capture(&socket, &shared)
                 });
                 if let Err(error) = &result {
-                    shared.seen.lock().failure = Some(format!("{error:#}"));
+                    *shared.failure.lock() = Some(format!("{error:#}"));
                 }
                 result
             }
@@ -101,17 +125,20 @@ impl Capture {
         })
     }
 
-    /// All frames that came in before now, in order, and that "now".
-    pub(super) fn frames(&self) -> Result<(Vec<Frame>, Instant)> {
+    /// Everything that came in before now.
+    pub(super) fn seen(&self) -> Result<Seen> {
         let now = wall();
         loop {
+            if let Some(failure) = &*self.shared.failure.lock() {
+                return Err(anyhow!("the packet oracle went blind: {failure}"));
+            }
             {
                 let seen = self.shared.seen.lock();
-                if let Some(failure) = &seen.failure {
-                    return Err(anyhow!("the packet oracle went blind: {failure}"));
-                }
                 if seen.until >= now {
-                    return Ok((seen.frames.clone(), now));
+                    return Ok(Seen {
+                        until: now,
+                        ..seen.clone()
+                    });
                 }
             }
             std::thread::park_timeout(PATIENCE);
@@ -129,11 +156,11 @@ impl Drop for Capture {
     }
 }
 
-fn open() -> Result<Socket> {
+fn open(queue: usize) -> Result<Socket> {
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(ETH_P_ALL)))
         .context("cannot open a packet socket; tests need root")?;
     socket.attach_filter(WANTED)?;
-    setsockopt(&socket, RcvBufForce, &QUEUE)?;
+    setsockopt(&socket, RcvBufForce, &queue)?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
@@ -152,12 +179,18 @@ fn capture(socket: &Socket, shared: &Shared) -> Result<()> {
             Some(&mut control),
             MsgFlags::empty(),
         );
+        // Before what came until now counts as complete.
+        let dropped = getsockopt(socket, Statistics)?.tp_drops;
+        shared.seen.lock().dropped += u64::from(dropped);
         match received {
             Ok(message) => {
-                let at = stamp(message.cmsgs()?).unwrap_or(started);
+                let at = stamp(message.cmsgs()?).context("a captured frame has no time of the kernel")?;
                 let index = message.address.map_or(0, |address| address.ifindex());
                 let length = message.bytes;
-                let port = ports.entry(index).or_insert_with(|| name(index)).clone();
+                let port = match ports.entry(index) {
+                    Entry::Occupied(known) => String::clone(known.get()),
+                    Entry::Vacant(new) => new.insert(name(index)?).clone(),
+                };
                 let bytes = buffer.get(..length).unwrap_or_default().to_vec();
                 let mut seen = shared.seen.lock();
                 seen.frames.push(Frame { at, port, bytes });
@@ -188,15 +221,60 @@ fn stamp(messages: impl Iterator<Item = ControlMessageOwned>) -> Option<Instant>
     None
 }
 
-/// The name of a port, or its number when it is gone already.
-fn name(index: usize) -> String {
-    let number = u32::try_from(index).unwrap_or(0);
-    if_indextoname(number).map_or_else(
-        |_| format!("if{index}"),
-        |name| name.to_string_lossy().into_owned(),
-    )
+/// The name of a port. Whose frame it was cannot be said any more once the port is gone.
+fn name(index: usize) -> Result<String> {
+    let number = u32::try_from(index).context("a port's number is too large")?;
+    let name = if_indextoname(number)
+        .with_context(|| format!("a frame came by port {index}, which was gone before it could be named"))?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 fn wall() -> Instant {
     clock::wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::process::Command;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    /// Has the kernel fill a queue that nobody reads, in a namespace of the calling thread.
+    fn overflow() -> Socket {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace; tests need root");
+        let is_up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(is_up.expect("ip runs").success());
+        // The kernel makes it the smallest there is: two or three frames.
+        let socket = open(1).expect("a packet socket");
+        let sender = UdpSocket::bind("[::1]:0").expect("a socket");
+        for _ in 0..50 {
+            // Each is answered by ICMPv6: nobody listens there.
+            let _ = sender.send_to(b"?", "[::1]:9");
+        }
+        socket
+    }
+
+    #[test]
+    fn frames_that_the_kernel_had_no_room_for_are_counted() {
+        let thread = std::thread::spawn(|| {
+            let socket = overflow();
+            let shared = Shared::default();
+            std::thread::scope(|scope| {
+                let capturing = scope.spawn(|| capture(&socket, &shared));
+                let sent = wall();
+                while shared.seen.lock().until < sent && !capturing.is_finished() {
+                    std::thread::park_timeout(PATIENCE);
+                }
+                shared.is_over.store(true, Ordering::Relaxed);
+                capturing.join().expect("no panic").expect("no error");
+            });
+            let seen = shared.seen.lock();
+            assert!(!seen.frames.is_empty(), "the queue had room for one at least");
+            assert!(seen.dropped > 0, "{} frames fitted into it", seen.frames.len());
+        });
+        thread.join().expect("the assertions hold");
+    }
 }

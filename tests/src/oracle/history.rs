@@ -1,6 +1,6 @@
 //! What one node owned when, from its speaker's log and from what the lab told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,10 +13,8 @@ pub(super) struct History {
     pub(super) watched: Watched,
     /// When it answered for each VIP, in order.
     pub(super) owned: BTreeMap<IpAddr, Vec<Span>>,
-    /// When others could not hear it.
-    pub(super) isolated: Vec<Span>,
-    /// Why they cannot now.
-    causes: BTreeSet<Cause>,
+    /// When others could not hear it, and why.
+    pub(super) isolated: BTreeMap<Cause, Vec<Span>>,
 }
 
 /// A stretch of time.
@@ -63,8 +61,7 @@ impl History {
         let mut history = Self {
             watched,
             owned: BTreeMap::new(),
-            isolated: Vec::new(),
-            causes: BTreeSet::new(),
+            isolated: BTreeMap::new(),
         };
         for (at, change) in changes {
             history.apply(at, change);
@@ -91,18 +88,8 @@ impl History {
                     close(spans, at);
                 }
             }
-            Change::Told(Happening::Isolated(cause)) => {
-                if self.causes.is_empty() {
-                    open(&mut self.isolated, at);
-                }
-                self.causes.insert(cause);
-            }
-            Change::Told(Happening::Reachable(cause)) => {
-                self.causes.remove(&cause);
-                if self.causes.is_empty() {
-                    close(&mut self.isolated, at);
-                }
-            }
+            Change::Told(Happening::Isolated(cause)) => open(self.isolated.entry(cause).or_default(), at),
+            Change::Told(Happening::Reachable(cause)) => close(self.isolated.entry(cause).or_default(), at),
         }
     }
 }

@@ -113,13 +113,87 @@ fn innocent_histories() -> [History; 2] {
     [history("n1", &n1, &[]), history("n2", &n2, &[])]
 }
 
+fn seen(frames: &[Frame]) -> Seen {
+    Seen {
+        frames: frames.to_vec(),
+        until: at(30_000),
+        ..Seen::default()
+    }
+}
+
 fn verdict(frames: &[Frame], histories: &[History]) -> Vec<Violation> {
-    judge(frames, histories, at(30_000))
+    let case = Case {
+        seen: &seen(frames),
+        histories,
+        served: &BTreeSet::new(),
+    };
+    case.judge().1
+}
+
+/// What is found when n1 owns the IPv4 VIP from 1 s until it withdraws, and n2 from 10 s on.
+fn overlapping(withdrew: u64, told: &[(u64, Happening)]) -> Vec<Violation> {
+    let n1 = [
+        line(1_000, "Announcing VIP", VIP4),
+        line(withdrew, "Withdrew VIP", VIP4),
+    ];
+    let n2 = [line(10_000, "Announcing VIP", VIP4)];
+    let histories = [history("n1", &n1, told), history("n2", &n2, &[])];
+    let frames = [gratuitous(1_000, "n1"), gratuitous(10_000, "n2")].concat();
+    verdict(&frames, &histories)
 }
 
 #[test]
-fn an_innocent_story_has_no_violation() {
-    assert_eq!(verdict(&innocent_frames(), &innocent_histories()), []);
+fn an_innocent_story_has_no_violation_and_is_counted() {
+    let case = Case {
+        seen: &seen(&innocent_frames()),
+        histories: &innocent_histories(),
+        served: &BTreeSet::from([VIP4, VIP6].map(|vip| vip.parse().expect("an address"))),
+    };
+    let (judged, violations) = case.judge();
+    assert_eq!(violations, []);
+    assert_eq!(
+        judged.to_string(),
+        "the packet oracle judged 7 frames: 5 for 2 VIPs, which were taken 3 times"
+    );
+}
+
+#[test]
+fn a_verdict_about_nothing_is_no_acquittal() {
+    let [n1, n2] = innocent_histories();
+    let served = BTreeSet::from([VIP4.parse().expect("an address")]);
+    // Neither frames nor a log, and frames of others only.
+    for (frames, histories) in [
+        (Vec::new(), Vec::new()),
+        (Vec::new(), vec![history("n1", &[], &[]), history("n2", &[], &[])]),
+        (
+            vec![advertisement(1_000, "n1"), report(1_001, "n1", 4)],
+            vec![n1, n2],
+        ),
+    ] {
+        let case = Case {
+            seen: &seen(&frames),
+            histories: &histories,
+            served: &served,
+        };
+        let found: Vec<_> = case.judge().1.iter().map(ToString::to_string).collect();
+        let text =
+            "a client was answered for 192.0.2.200, but no frame of its owner was seen: nothing was judged";
+        assert!(found.iter().any(|found| found == text), "{found:?}");
+    }
+}
+
+#[test]
+fn a_verdict_without_some_frames_is_no_acquittal() {
+    let seen = Seen {
+        dropped: 3,
+        ..seen(&innocent_frames())
+    };
+    let case = Case {
+        seen: &seen,
+        histories: &innocent_histories(),
+        served: &BTreeSet::new(),
+    };
+    assert_eq!(case.judge().1, [Violation::Dropped { frames: 3 }]);
 }
 
 #[test]
@@ -164,39 +238,72 @@ fn an_answer_of_an_ended_speaker_is_caught() {
 }
 
 #[test]
-fn two_owners_at_once_are_caught_after_50_ms() {
-    for (withdrew, is_caught) in [(10_050, false), (10_051, true)] {
-        let n1 = [
-            line(1_000, "Announcing VIP", VIP4),
-            line(withdrew, "Withdrew VIP", VIP4),
+fn no_fault_lets_a_node_speak_that_never_owned() {
+    let [n1, n2] = innocent_histories();
+    for cause in [Cause::Cable, Cause::Power, Cause::Freeze, Cause::Partition] {
+        let told = [
+            (4_000, Happening::Isolated(cause)),
+            (6_000, Happening::Reachable(cause)),
         ];
-        let n2 = [line(10_000, "Announcing VIP", VIP4)];
-        let histories = [history("n1", &n1, &[]), history("n2", &n2, &[])];
-        let frames = [gratuitous(1_000, "n1"), gratuitous(10_000, "n2")].concat();
-        let violations = verdict(&frames, &histories);
-        assert_eq!(!violations.is_empty(), is_caught, "{withdrew}: {violations:?}");
+        for millis in [5_000, 6_100] {
+            let mut frames = innocent_frames();
+            frames.push(arp(millis, "n3", "0002", "020000000064"));
+            let histories = [n1.clone(), n2.clone(), history("n3", &[], &told)];
+            let violations = verdict(&frames, &histories);
+            assert!(
+                matches!(violations.as_slice(), [Violation::NotOwner { .. }]),
+                "{cause:?}: {violations:?}"
+            );
+        }
     }
 }
 
 #[test]
-fn owners_that_cannot_hear_each_other_may_be_two_until_they_have_healed() {
-    for (withdrew, is_caught) in [(22_040, false), (22_060, true)] {
-        let n1 = [
-            line(1_000, "Announcing VIP", VIP4),
-            line(withdrew, "Withdrew VIP", VIP4),
+fn two_owners_at_once_are_caught_after_50_ms() {
+    assert_eq!(overlapping(10_050, &[]), []);
+    let violations = overlapping(10_051, &[]);
+    assert!(
+        matches!(violations.as_slice(), [Violation::Overlap { .. }]),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn each_fault_excuses_two_owners_for_a_time_of_its_own() {
+    for (cause, healed, last) in [
+        (Cause::Power, 20_000, 20_050),
+        (Cause::Cable, 20_000, 21_050),
+        (Cause::Freeze, 20_000, 21_050),
+        (Cause::Partition, 20_000, 21_050),
+    ] {
+        let told = [
+            (9_500, Happening::Isolated(cause)),
+            (healed, Happening::Reachable(cause)),
         ];
-        let n2 = [line(10_000, "Announcing VIP", VIP4)];
-        let cut = [
-            (9_500, Happening::Isolated(Cause::Cable)),
-            (9_600, Happening::Isolated(Cause::Freeze)),
-            (9_700, Happening::Reachable(Cause::Freeze)),
-            (20_000, Happening::Reachable(Cause::Cable)),
-        ];
-        let histories = [history("n1", &n1, &cut), history("n2", &n2, &[])];
-        let frames = [gratuitous(1_000, "n1"), gratuitous(10_000, "n2")].concat();
-        let violations = verdict(&frames, &histories);
-        assert_eq!(!violations.is_empty(), is_caught, "{withdrew}: {violations:?}");
+        assert_eq!(overlapping(last, &told), [], "{cause:?}");
+        assert_eq!(overlapping(last + 1, &told).len(), 1, "{cause:?}");
     }
+}
+
+#[test]
+fn a_fault_excuses_neither_before_it_nor_because_another_is_over() {
+    let told = [
+        (10_060, Happening::Isolated(Cause::Partition)),
+        (10_070, Happening::Reachable(Cause::Partition)),
+    ];
+    assert_eq!(
+        overlapping(10_080, &told).len(),
+        1,
+        "it came after 60 ms of overlap"
+    );
+    let told = [
+        (9_500, Happening::Isolated(Cause::Partition)),
+        (9_600, Happening::Isolated(Cause::Freeze)),
+        (9_700, Happening::Reachable(Cause::Freeze)),
+        (20_000, Happening::Reachable(Cause::Partition)),
+    ];
+    assert_eq!(overlapping(21_050, &told), [], "it is partitioned still");
+    assert_eq!(overlapping(21_051, &told).len(), 1);
 }
 
 #[test]
@@ -227,14 +334,30 @@ fn an_advertisement_without_a_membership_is_caught() {
     let mut left = without.clone();
     left.extend([report(500, "n1", 4), report(900, "n1", 3)]);
     let mut late = without.clone();
-    late.push(report(1_600, "n1", 4));
-    for mut frames in [without, left, late] {
+    late.push(report(11_001, "n1", 4));
+    let mut left_too_early = innocent_frames();
+    left_too_early.extend([report(5_000, "n1", 3), advertisement(6_000, "n1")]);
+    for mut frames in [without, left, late, left_too_early] {
         frames.sort_by_key(|frame| frame.at);
         let violations = verdict(&frames, &innocent_histories());
-        assert_eq!(violations.len(), 1, "{violations:?}");
         assert!(
-            violations[0].to_string().contains("solicited-node group"),
+            matches!(violations.as_slice(), [Violation::NotMember { .. }]),
             "{violations:?}"
         );
     }
+}
+
+#[test]
+fn an_ipv6_take_without_an_advertisement_is_caught() {
+    let frames: Vec<_> = innocent_frames()
+        .into_iter()
+        .filter(|frame| *frame != advertisement(1_000, "n1"))
+        .collect();
+    let expected = Violation::NotAnnounced {
+        vip: VIP6.parse().expect("an address"),
+        node: "n1".to_owned(),
+        missing: "an unsolicited neighbor advertisement",
+        from: format!("{}.000000", NOON + 1),
+    };
+    assert_eq!(verdict(&frames, &innocent_histories()), [expected]);
 }

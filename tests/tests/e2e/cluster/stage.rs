@@ -95,6 +95,7 @@ pub(super) async fn wait_served(lab: &Lab, addresses: &[IpAddr]) -> Result<()> {
     for address in addresses {
         let what = format!("a page from {address}");
         eventually(PATIENCE, &what, || client.http_get(*address, 80)).await?;
+        lab.oracle()?.expect(*address);
     }
     Ok(())
 }

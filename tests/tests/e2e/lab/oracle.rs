@@ -12,7 +12,8 @@ async fn forge(address: &str, notify: &str) -> Result<()> {
     let lab = Lab::builder().process_nodes(1).start().await?;
     let n1 = lab.node("n1")?.netns()?;
     n1.sysctl(&[(notify, "1")])?;
-    assert_eq!(lab.oracle()?.verdict()?, Ok(()), "nothing is forged yet");
+    let verdict = lab.oracle()?.verdict()?;
+    assert!(verdict.is_ok(), "nothing is forged yet: {verdict:?}");
     n1.ip(&[
         &format!("addr add {address} dev eth0 nodad"),
         // Kernels announce their addresses when the MAC changes.
@@ -60,4 +61,13 @@ async fn a_neighbor_advertisement_of_another_program_fails_the_test() {
     forge("2001:db8::222/64", "net/ipv6/conf/eth0/ndisc_notify")
         .await
         .unwrap();
+}
+
+/// A client is told to have been answered by a speaker that there never was.
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "a client was answered for 192.0.2.222, but no frame of its owner was seen")]
+async fn a_test_whose_traffic_the_oracle_did_not_see_fails() {
+    let lab = Lab::builder().process_nodes(1).start().await.unwrap();
+    lab.oracle().unwrap().expect("192.0.2.222".parse().unwrap());
+    drop(lab);
 }

@@ -90,7 +90,9 @@ async fn resolves_to(lab: &Lab, address: &str, mac: &str) -> Result<()> {
         })
         .await
     })
-    .await
+    .await?;
+    lab.oracle()?.expect(address);
+    Ok(())
 }
 
 fn hex(text: &str) -> Vec<u8> {

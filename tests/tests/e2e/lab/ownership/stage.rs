@@ -217,6 +217,7 @@ impl Stage {
             client.http_get(vip, 80).await
         })
         .await?;
+        self.lab.oracle()?.expect(vip);
         eventually(
             PATIENCE,
             &format!("the claim of {vip} names its owner"),
