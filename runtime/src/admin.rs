@@ -42,7 +42,7 @@ pub type StateSource = Arc<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>;
 /// What the server answers with. Clones share it.
 #[derive(Clone)]
 pub struct Pages {
-    /// For `/readyz`; without it the page does not exist.
+    /// For `/livez` and `/readyz`; without it neither exists.
     pub readiness: Option<Readiness>,
     /// For `/metrics`.
     pub registry: Arc<Registry>,
@@ -136,15 +136,28 @@ async fn answer(pages: Pages, request: Request<Incoming>) -> Result<Response<Ful
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
-    Ok(match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => pages.readiness.as_ref().map_or_else(nowhere, ready),
-        "/metrics" => metrics(&pages.registry),
-        "/debug/state" => match pages.state {
-            Some(source) => state(&source).await,
-            None => nowhere(),
-        },
-        _ => nowhere(),
+    Ok(match (request.uri().path(), &pages) {
+        (
+            "/livez",
+            Pages {
+                readiness: Some(_), ..
+            },
+        ) => text(StatusCode::OK, "ok\n".to_owned()),
+        (
+            "/readyz",
+            Pages {
+                readiness: Some(readiness),
+                ..
+            },
+        ) => ready(readiness),
+        ("/metrics", Pages { registry, .. }) => metrics(registry),
+        (
+            "/debug/state",
+            Pages {
+                state: Some(source), ..
+            },
+        ) => state(source).await,
+        _ => nowhere(&pages),
     })
 }
 
@@ -182,11 +195,18 @@ async fn state(source: &StateSource) -> Response<Full<Bytes>> {
     }
 }
 
-fn nowhere() -> Response<Full<Bytes>> {
-    text(
-        StatusCode::NOT_FOUND,
-        "pages: /livez /readyz /metrics /debug/state\n".to_owned(),
-    )
+fn nowhere(pages: &Pages) -> Response<Full<Bytes>> {
+    let probes = if pages.readiness.is_some() {
+        "/livez /readyz "
+    } else {
+        ""
+    };
+    let state = if pages.state.is_some() {
+        " /debug/state"
+    } else {
+        ""
+    };
+    text(StatusCode::NOT_FOUND, format!("pages: {probes}/metrics{state}\n"))
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
@@ -287,9 +307,12 @@ mod tests {
         pages.readiness = None;
         pages.state = None;
         let address = mk_server(pages).await;
-        for path in ["/readyz", "/debug/state", "/"] {
-            assert!(get(address, path).await.starts_with("HTTP/1.1 404 "), "{path}");
+        for path in ["/livez", "/readyz", "/debug/state", "/"] {
+            let answer = get(address, path).await;
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+            assert!(answer.ends_with("\r\n\r\npages: /metrics\n"), "{path}: {answer}");
         }
+        assert!(get(address, "/metrics").await.starts_with("HTTP/1.1 200 "));
     }
 
     #[tokio::test]
