@@ -2,6 +2,7 @@
 
 mod docs;
 mod end;
+mod join;
 mod oracle;
 mod ownership;
 mod start;

@@ -1,13 +1,14 @@
 //! How a speaker starts: beside others on its node, and what it says when something is not there.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::artifacts::Artifacts;
 use ferrolb_tests::lab::process::{Launch, Process};
 use ferrolb_tests::lab::product::NAMESPACE;
-use ferrolb_tests::lab::{Lab, eventually};
+use ferrolb_tests::lab::{Lab, eventually, http};
+use socket2::{Domain, Socket, Type};
 
 use crate::ending;
 
@@ -18,6 +19,7 @@ const METALLB_METRICS_PORT: u16 = 7472;
 /// Our own ports.
 const GOSSIP_PORT: u16 = 7979;
 const ADMIN_PORT: u16 = 7981;
+const CONTROLLER_ADMIN_PORT: u16 = 7980;
 
 /// How long a speaker that cannot start may take to say so and end.
 const END: Duration = Duration::from_secs(10);
@@ -79,7 +81,7 @@ impl Refusal {
 
 /// Starts a speaker on a node, beside the node's own if that runs: these flags replace the usual ones, and a
 /// wrapper may take something from it first.
-fn start_beside(
+pub(super) fn start_beside(
     lab: &Lab,
     node: &str,
     name: &str,
@@ -124,20 +126,52 @@ async fn wait_missing(lab: &Lab, words: &[&str]) -> Result<()> {
     .await
 }
 
+/// Both of ours at their default ports, where another load balancer's programs listen on every address.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_speaker_comes_up_beside_another_load_balancer() -> Result<()> {
+async fn ours_come_up_beside_another_load_balancer() -> Result<()> {
     let lab = Lab::builder().process_nodes(1).start().await?;
     lab.install_crds().await?;
-    let _others = lab.node("n1")?.netns()?.run(|| {
-        let any = Ipv4Addr::UNSPECIFIED;
-        Ok((
-            TcpListener::bind((any, MEMBERLIST_PORT))?,
-            UdpSocket::bind((any, MEMBERLIST_PORT))?,
-            TcpListener::bind((any, METALLB_METRICS_PORT))?,
-        ))
+    let netns = lab.node("n1")?.netns()?;
+    let _others = netns.run(|| {
+        let tcp = |domain, any: IpAddr, port| listen(domain, Type::STREAM, (any, port).into());
+        let udp = |domain, any: IpAddr, port| listen(domain, Type::DGRAM, (any, port).into());
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        let mut others = Vec::new();
+        for (domain, any) in [(Domain::IPV4, v4), (Domain::IPV6, v6)] {
+            others.push(tcp(domain, any, MEMBERLIST_PORT)?);
+            others.push(udp(domain, any, MEMBERLIST_PORT)?);
+            others.push(tcp(domain, any, METALLB_METRICS_PORT)?);
+        }
+        Ok(others)
     })?;
     lab.start_speakers(&[]).await?;
-    lab.node("n1")?.speaker()?.check_running()
+    lab.node("n1")?.speaker()?.check_running()?;
+
+    let kubeconfig = lab.home().pki("admin.kubeconfig");
+    let controller = Launch::new("controller-beside", &netns, lab.artifacts().controller())
+        .args([format!("--kubeconfig={}", kubeconfig.display())])
+        .start(lab.home())?;
+    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROLLER_ADMIN_PORT));
+    eventually(NOTICE, "the controller is ready", async || {
+        controller.check_running()?;
+        let answer = http::request(&netns, "GET", admin, "/readyz").await?;
+        ensure!(answer.status == 200, "it says {answer:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Listens on an address of one family, and leaves the other family's alone.
+fn listen(domain: Domain, kind: Type, address: SocketAddr) -> Result<Socket> {
+    let socket = Socket::new(domain, kind, None)?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    if kind == Type::STREAM {
+        socket.listen(1)?;
+    }
+    Ok(socket)
 }
 
 #[tokio::test(flavor = "multi_thread")]
