@@ -8,5 +8,7 @@ pub mod bench;
 pub mod chart;
 pub mod cluster;
 pub mod demo;
+#[cfg(test)]
+mod invariants;
 pub mod lab;
 pub mod oracle;

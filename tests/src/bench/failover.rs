@@ -132,6 +132,7 @@ async fn measure(lab: &Lab, fault: Fault, vip: IpAddr) -> Result<Round> {
         client.http_get(vip, 80).await
     })
     .await?;
+    lab.oracle()?.expect(vip);
     let prober = client.probe(vip, 80, ProberOptions::default())?;
     prober.wait_for_answers(CALM, PATIENCE).await?;
     fault.make(node).await?;

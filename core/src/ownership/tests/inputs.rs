@@ -84,3 +84,29 @@ fn an_owner_without_endpoint_gives_way_when_a_member_comes_that_hosts_one() {
     group.run(millis(500));
     assert_eq!(group.announcers(vip(0)), ["n2"], "{:#?}", group.moves);
 }
+
+#[test]
+fn services_that_share_a_vip_share_its_owner() {
+    let mut group = Group::new(&["n1", "n2", "n3"], 1);
+    let other = HolderFacts {
+        service: ServiceKey::new("default", "other"),
+        traffic_policy: TrafficPolicy::Local,
+        advertisements: vec!["all".to_owned()],
+    };
+    let hosts = |node: &str| BTreeSet::from([node.into()]);
+    group
+        .facts
+        .local_endpoints
+        .insert(other.service.clone(), hosts("n3"));
+    let holders = &mut group.facts.claims.get_mut(&vip(0)).unwrap().holders;
+    holders.push(other.clone());
+    group.tell_all();
+    group.meet();
+    group.run(millis(4_000));
+    assert_eq!(group.announcers(vip(0)), ["n3"], "{:#?}", group.moves);
+    // What one of them asks for moves the VIP of both.
+    group.facts.local_endpoints.insert(other.service, hosts("n1"));
+    group.tell_all();
+    group.run(millis(1_000));
+    assert_eq!(group.announcers(vip(0)), ["n1"], "{:#?}", group.moves);
+}

@@ -221,6 +221,9 @@ async fn start_announced() -> Result<(Lab, FramePort)> {
     lend(&lab, "lan", VIP4).await?;
     lend(&lab, "lan", VIP6).await?;
     wait_for_bursts(&port)?;
+    for vip in [VIP4, VIP6] {
+        lab.oracle()?.expect(vip.parse()?);
+    }
     Ok((lab, port))
 }
 

@@ -53,6 +53,7 @@ async fn an_interface_that_is_plugged_in_later_is_answered_without_privileges() 
     let lan = FramePort::open(client.netns(), "eth0")?;
     let is_gratuitous = |frame: &[u8]| frame.get(28..32) == Some(&hex("cb0071c8"));
     lan.receive(PATIENCE, is_gratuitous, |kept| !kept.is_empty())?;
+    lab.oracle()?.expect("203.0.113.200".parse()?);
 
     node.ip(&[
         &format!(
