@@ -17,3 +17,4 @@ mod cluster;
 mod ending;
 mod lab;
 mod shell;
+mod transcript;

@@ -6,4 +6,3 @@ mod demo;
 mod kept;
 mod refused;
 mod terminal;
-mod transcript;

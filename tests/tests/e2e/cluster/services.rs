@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use ferrolb_core::address::claim_name;
-use ferrolb_crds::AddressClaim;
 use ferrolb_tests::lab::objects::ingress;
 use ferrolb_tests::lab::{Lab, eventually};
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use self::moves::Moves;
 use super::stage::{self, PATIENCE};
+
+mod moves;
+mod shown;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_is_served_until_it_changes_its_type_or_is_deleted() -> Result<()> {
@@ -59,23 +61,16 @@ async fn policy_local_keeps_the_clients_address_and_follows_the_endpoints() -> R
         "the Service has node ports: {ports:?}"
     );
     let addresses = lab.wait_addresses("web", 2).await?;
-    for node in ["n3", "n1"] {
+    let mut moves = Moves::from(&addresses);
+    for (node, from, reason) in [("n3", None, "Unowned"), ("n1", Some("n3"), "Ineligible")] {
         stage::run_web(&lab, &[node])?;
         stage::wait_owned_by(&lab, &addresses, node).await?;
         stage::wait_served(&lab, &addresses).await?;
         for address in &addresses {
             client_is_seen(&lab, *address, node).await?;
         }
-    }
-    let claims: Api<AddressClaim> = Api::all(lab.client());
-    for address in &addresses {
-        let claim = claims.get(&claim_name(*address)).await?;
-        let last = claim.status.and_then(|status| status.last_move);
-        let reason = last.map(|last| last.reason);
-        ensure!(
-            reason.as_deref() == Some("Ineligible"),
-            "{address} moved, and the claim says {reason:?}"
-        );
+        moves.check_next(&lab, node, from, reason).await?;
+        shown::check(&lab, node)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ferrolb_tests::chart;
 
 use super::terminal::Terminal;
-use super::transcript::{Table, tables};
+use crate::transcript::{Table, tables};
 
 /// The demo's addresses: the first of its pool, of each family.
 const ADDRESSES: [&str; 2] = ["192.0.2.200", "2001:db8::200"];

@@ -5,8 +5,8 @@ use ferrolb_tests::lab::home::LabId;
 use ferrolb_tests::lab::teardown::Remains;
 
 use super::terminal::{Done, Terminal};
-use super::transcript::Table;
 use crate::shell;
+use crate::transcript::Table;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_that_stays_can_be_played_with_until_it_is_taken_down() -> Result<()> {
