@@ -143,7 +143,11 @@ impl Ownership {
     /// Finds this node's place among the candidates of one orphan.
     fn place(&mut self, now: Time, vip: IpAddr, load: &Load) {
         let superseded_since = self.orphans.get(&vip).and_then(|orphan| orphan.superseded_since);
-        let must_wait = |since| now < since + self.timing.sync && !self.has_heard_all(since);
+        let lost = self.vips.get(&vip).and_then(|state| state.lost.as_ref());
+        // Who fell silent heard a greater record; who stated it may be about to be met here too.
+        let can_be_asked = lost.is_some_and(|lost| lost.node.is_some());
+        let must_wait =
+            |since| now < since + self.timing.sync && !(can_be_asked && self.has_heard_all(since));
         if superseded_since.is_some_and(must_wait) {
             return;
         }

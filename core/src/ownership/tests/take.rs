@@ -204,7 +204,7 @@ fn a_newer_boot_voids_the_records_of_the_older() {
 }
 
 #[test]
-fn who_fell_silent_before_an_unknown_record_is_not_called_down() {
+fn the_record_that_somebody_fell_silent_before_is_waited_for_and_nobody_else_called_down() {
     let mut group = Group::settled(&["n1", "n2"], 0);
     group.facts.claims.insert(vip(0), mk_claim(vip(0)));
     let mut table = Table::default();
@@ -216,7 +216,9 @@ fn who_fell_silent_before_an_unknown_record_is_not_called_down() {
         }
     }
     group.tell_all();
-    group.run(millis(1_500));
+    group.run(millis(999));
+    assert_eq!(group.announcers(vip(0)), [""; 0], "its owner is about to be met");
+    group.run(millis(500));
     let [(_, change)] = group.moves.as_slice() else {
         panic!("it is taken once: {:#?}", group.moves);
     };
