@@ -6,7 +6,7 @@
 //!
 //! | reason | what must be so |
 //! |---|---|
-//! | `NodeDown` | the taker cannot rely on the named owner, or could not until a decision ago |
+//! | `NodeDown` | the taker cannot rely on the named owner, or could not until a decision ago; or none is named, and the owner was out of its reach until a second ago |
 //! | `Leave`, `Drain`, `Ineligible` | just that is against the named owner, or was an offer ago; or it gave the VIP up for it |
 //! | `Gone` | the claim is gone in the owner's own view |
 //! | `Unowned` | whoever is named, does not own it: see below |
@@ -15,7 +15,7 @@
 //!
 //! Whatever the reason: nobody takes a VIP, unless it is offered, from an owner that it hears.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use ferrolb_core::record::LAST_SLOT;
 use ferrolb_core::time::Time;
 
 use crate::sim::SLOWEST;
-use crate::swim::TICK;
+use crate::swim::{REUNION, TICK};
 
 /// What happened to whom, as far as a move can come of it.
 #[derive(Debug, Default)]
@@ -34,6 +34,8 @@ pub(crate) struct Causes {
     /// When a node last could not rely on another: it, and the other. One of them did not run or
     /// only started, they could not reach each other, or the one held the other Down.
     apart: BTreeMap<(NodeName, NodeName), Time>,
+    /// When two nodes last could not send to each other.
+    separate: BTreeMap<(NodeName, NodeName), Time>,
     /// When something was last against an owner, and what.
     objected: BTreeMap<(IpAddr, NodeName, MoveReason), Time>,
     /// Why a node that owned a VIP does not any more, and since when.
@@ -63,6 +65,11 @@ impl Causes {
     /// A node cannot rely on another now.
     pub(crate) fn part(&mut self, now: Time, at: &NodeName, of: &NodeName) {
         self.apart.insert((at.clone(), of.clone()), now);
+    }
+
+    /// A node and another cannot send to each other now.
+    pub(crate) fn separate(&mut self, now: Time, at: &NodeName, of: &NodeName) {
+        self.separate.insert((at.clone(), of.clone()), now);
     }
 
     /// Something is against a node's ownership of a VIP.
@@ -155,10 +162,10 @@ impl Causes {
                 self.check_orphaned(now, node, vip, patience)
             }
             (MoveReason::NodeDown, Some(from)) => Err(format!("{from} is well")),
-            (MoveReason::NodeDown, None) if self.was_apart_from_any(now, node) => {
+            (MoveReason::NodeDown, None) => {
+                self.check_unnamed(now, node, vip)?;
                 self.check_orphaned(now, node, vip, patience)
             }
-            (MoveReason::NodeDown, None) => Err("everybody is well".to_owned()),
             (MoveReason::Leave | MoveReason::Drain | MoveReason::Ineligible, Some(from)) => {
                 if self.was_against(now, vip, from, reason) {
                     return Ok(());
@@ -198,6 +205,20 @@ impl Causes {
         }
     }
 
+    /// The owner that is Down and cannot be named is none that could be reached for a second: whoever
+    /// fell silent before its record had met it, and within that time everybody has (G2).
+    fn check_unnamed(&self, now: Time, node: &NodeName, vip: IpAddr) -> Result<(), String> {
+        let was_separate = |owner: &NodeName| {
+            let separate = self.separate.get(&(node.clone(), owner.clone()));
+            separate.is_some_and(|at| now <= *at + REUNION + TICK)
+        };
+        let mut owners = self.owned.keys().filter(|(of, _)| *of == vip);
+        match owners.find(|(_, owner)| owner != node && !was_separate(owner)) {
+            Some((_, owner)) => Err(format!("{owner} owns it, and could be reached for long")),
+            None => Ok(()),
+        }
+    }
+
     /// Nobody takes from an owner that it hears.
     fn check_orphaned(
         &self,
@@ -218,11 +239,6 @@ impl Causes {
     fn was_apart(&self, now: Time, at: &NodeName, of: &NodeName) -> bool {
         let apart = self.apart.get(&(at.clone(), of.clone()));
         apart.is_some_and(|apart| now <= *apart + decision())
-    }
-
-    fn was_apart_from_any(&self, now: Time, node: &NodeName) -> bool {
-        let others: BTreeSet<_> = self.apart.keys().map(|(_, of)| of).collect();
-        others.into_iter().any(|of| self.was_apart(now, node, of))
     }
 
     fn was_against(&self, now: Time, vip: IpAddr, node: &NodeName, reason: MoveReason) -> bool {
@@ -381,6 +397,18 @@ mod tests {
         story.causes.listen(story.now, &[], |_, _| true);
         assert_eq!(story.takes(1, 2, MoveReason::NodeDown, Some(0)), Ok(()));
         assert_eq!(story.loses(0, MoveReason::Healed, Some(1)), Ok(()));
+    }
+
+    #[test]
+    fn an_owner_that_is_not_named_was_out_of_reach_until_a_second_ago() {
+        for (later, is_excused) in [(REUNION + TICK, true), (REUNION + TICK + millis(1), false)] {
+            let mut story = Story::new();
+            story.causes.separate(story.now, &mk_node(1), &mk_node(0));
+            story.now = story.now + later;
+            story.causes.listen(story.now, &[], |_, _| true);
+            let result = story.takes(1, 2, MoveReason::NodeDown, None);
+            assert_eq!(result.is_ok(), is_excused, "{later:?}: {result:?}");
+        }
     }
 
     #[test]

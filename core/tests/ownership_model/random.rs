@@ -21,7 +21,7 @@ const HISTORIES: u64 = 1_000;
 /// How many VIPs a history is about.
 const VIPS: u8 = 4;
 
-/// Within which time after the last fault everything must have come to rest: 1.2 s until the
+/// Within which time after the last fault everything must have come to rest: 1 s until the
 /// stand-in for membership sees who is back, 0.5 s until facts have arrived, 3 s for a cold start.
 const REST: Duration = millis(5_000);
 

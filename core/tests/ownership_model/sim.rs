@@ -350,8 +350,11 @@ impl Sim {
         };
         for at in &self.nodes {
             for of in self.nodes.iter().filter(|of| *of != at) {
-                let is_near = reality.reaches(at, of) && self.swim.is_up(at, of);
-                if !is_near || !is_synced(at) || !is_synced(of) {
+                let run = is_synced(at) && is_synced(of);
+                if !run || !is_linked(at, of) {
+                    self.oracle.causes.separate(self.now, at, of);
+                }
+                if !run || !reality.reaches(at, of) || !self.swim.is_up(at, of) {
                     self.oracle.causes.part(self.now, at, of);
                 }
             }

@@ -11,6 +11,9 @@ use rand::rngs::StdRng;
 
 use crate::millis;
 
+/// Within which time members that can reach each other again are Up again (G2), the look at it included.
+pub(crate) const REUNION: Duration = millis(1_000);
+
 /// How often the beliefs are looked at.
 pub(crate) const TICK: Duration = millis(25);
 
@@ -139,7 +142,7 @@ impl Belief {
         let delay = match (self.up, reached) {
             (Some(_), None) => rng.random_range(350..700),
             (Some(_), Some(_)) => rng.random_range(20..400),
-            (None, _) if self.last == reached => rng.random_range(100..1_200),
+            (None, _) if self.last == reached => rng.random_range(100..975),
             (None, _) => rng.random_range(20..400),
         };
         if now < *self.changes_at.get_or_insert(now + millis(delay)) {
