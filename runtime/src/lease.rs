@@ -123,7 +123,7 @@ impl Elector {
             .election
             .certain_until()
             .map_or(GIVE_UP_AFTER, |until| until.saturating_sub(now));
-        match timeout(patience, self.request(now)).await {
+        match timeout(patience, self.request()).await {
             Ok(Ok(())) => self.last_trouble = None,
             Ok(Err(trouble)) => self.report(trouble),
             Err(_) => self.report(Trouble::timed_out()),
@@ -134,7 +134,7 @@ impl Elector {
         self.election.next_look(now)
     }
 
-    async fn request(&mut self, now: Duration) -> Result<(), Trouble> {
+    async fn request(&mut self) -> Result<(), Trouble> {
         if !self.election.may_renew_unseen() {
             let name = self.election.name();
             let seen = self
@@ -142,8 +142,11 @@ impl Elector {
                 .get_opt(name)
                 .await
                 .map_err(|error| Trouble::of(&error))?;
-            self.election.see(seen, now);
+            // The time of the answer: it may have been written while the question was under way.
+            self.election.see(seen, clock::boottime());
         }
+        // The time before the write: it counts from when it may have been written.
+        let now = clock::boottime();
         let written = match self.election.step(now) {
             Step::Wait => return Ok(()),
             Step::Create(lease) => self.api.create(&PostParams::default(), &lease).await,

@@ -19,7 +19,7 @@ use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::{BoxError, service_fn};
 
 /// How long a test waits for the exchanges that are still to come. Virtual where time is.
@@ -37,6 +37,8 @@ pub struct Script {
 pub enum Answer {
     /// 200 and an object.
     Object(Value),
+    /// The same, this much later.
+    Late(Duration, Value),
     /// A refusal: the status code and its reason.
     Refusal(u16, &'static str),
     /// The events of a watch, which then ends.
@@ -135,6 +137,10 @@ impl Script {
         self.progress.notify_waiters();
         match answer {
             Answer::Object(object) => respond(200, one(&object)),
+            Answer::Late(late, object) => {
+                sleep(late).await;
+                respond(200, one(&object))
+            }
             Answer::Refusal(code, reason) => respond(code, one(&refusal(code, reason))),
             Answer::Events(events) => respond(200, lines(&events)),
             Answer::OpenEvents(events) => respond(200, lines(&events).chain(stream::pending())),

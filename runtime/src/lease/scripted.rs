@@ -136,3 +136,21 @@ async fn a_leader_whose_lease_was_taken_stands_by_and_leads_again_when_it_runs_o
     assert_eq!(taken["spec"]["leaseTransitions"], 1);
     stage.elector.abort();
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_late_does_not_make_the_lease_run_out_sooner() {
+    let late = Duration::from_secs(2);
+    let script = Script::new()
+        // Renewed a moment before the answer left, as far as anybody here can know.
+        .then(LOOK, Answer::Late(late, mk_lease("1", "others", AT_FIRST)))
+        .whenever(LOOK, Answer::Object(mk_lease("1", "others", AT_FIRST)))
+        .then(RENEW, Answer::Object(mk_lease("2", "us", LATER)));
+    let mut stage = Stage::new(script);
+    let began = clock::boottime();
+    stage.wait(true).await;
+    assert!(
+        clock::boottime() - began >= late + DURATION,
+        "its holder may still be certain"
+    );
+    stage.elector.abort();
+}
