@@ -43,40 +43,65 @@ struct Pattern<'a> {
     is_negated: bool,
 }
 
+/// All patterns of an advertisement.
+#[derive(Clone, Debug)]
+struct Choice<'a> {
+    /// What they choose; empty = the default interfaces.
+    chosen: Vec<Pattern<'a>>,
+    /// What they leave out.
+    negated: Vec<Pattern<'a>>,
+}
+
 /// The interfaces on which a VIP may be announced by one advertisement with these patterns.
 ///
 /// Several advertisements unite: the caller joins their results. An empty pattern matches nothing.
 pub fn allowed_interfaces(patterns: &[String], vip: IpAddr, interfaces: &[Interface]) -> BTreeSet<IfIndex> {
-    let (negated, chosen): (Vec<_>, Vec<_>) = patterns
+    let choice = Choice::parse(patterns);
+    let admitted: Vec<_> = interfaces
         .iter()
-        .map(|text| Pattern::parse(text))
-        .partition(|pattern| pattern.is_negated);
-    let admitted = interfaces
-        .iter()
-        .filter(|interface| !negated.iter().any(|pattern| pattern.matches(&interface.name)));
-
-    if !chosen.is_empty() {
-        return admitted
-            .filter(|interface| chosen.iter().any(|pattern| pattern.chooses(&interface.name)))
-            .map(|interface| interface.index)
-            .collect();
-    }
-
-    let default: Vec<_> = admitted
-        .filter(|interface| !is_excluded(&interface.name))
+        .filter(|interface| choice.admits(&interface.name))
         .collect();
-    let on_link: BTreeSet<_> = indexes(&default, |interface| contains(interface, vip));
+    if !choice.chosen.is_empty() {
+        return indexes(&admitted, |_| true);
+    }
+    let on_link = indexes(&admitted, |interface| contains(interface, vip));
     if !on_link.is_empty() {
         return on_link;
     }
-    indexes(&default, |interface| {
+    indexes(&admitted, |interface| {
         interface.default_routes.contains(&Family::of(vip))
     })
+}
+
+/// Whether an advertisement with these patterns announces on an interface of this name, if its
+/// subnets allow it.
+pub fn admits(patterns: &[String], name: &str) -> bool {
+    Choice::parse(patterns).admits(name)
 }
 
 /// Whether a subnet of the interface contains the VIP.
 pub fn contains(interface: &Interface, vip: IpAddr) -> bool {
     interface.addresses.iter().any(|subnet| subnet.contains(&vip))
+}
+
+// === impl Choice ===
+
+impl<'a> Choice<'a> {
+    fn parse(patterns: &'a [String]) -> Self {
+        let (negated, chosen) = patterns
+            .iter()
+            .map(|text| Pattern::parse(text))
+            .partition(|pattern| pattern.is_negated);
+        Self { chosen, negated }
+    }
+
+    fn admits(&self, name: &str) -> bool {
+        let is_chosen = match self.chosen.as_slice() {
+            [] => !is_excluded(name),
+            chosen => chosen.iter().any(|pattern| pattern.chooses(name)),
+        };
+        is_chosen && !self.negated.iter().any(|pattern| pattern.matches(name))
+    }
 }
 
 // === impl Pattern ===

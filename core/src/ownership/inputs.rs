@@ -10,6 +10,7 @@ use super::Ownership;
 use super::message::{Profile, Stage};
 use crate::facts::{Advertisement, Facts};
 use crate::interface::Interface;
+use crate::pattern;
 use crate::time::Time;
 
 /// Pools that vanished a short while ago.
@@ -63,11 +64,20 @@ impl Ownership {
         }
         let old = std::mem::replace(&mut self.facts, facts);
         let is_new = |new: &Interface| old.interfaces.iter().all(|old| old.index != new.index);
-        if self.facts.interfaces.iter().any(is_new) {
+        if self.announcing_interfaces().any(is_new) {
             self.start_anew(now);
         }
         self.mark_changed(&old);
         self.refresh_profile();
+    }
+
+    /// The interfaces that some advertisement announces on. The others are the links of pods, which
+    /// come and go all the time, can be many, and mean nothing here.
+    fn announcing_interfaces(&self) -> impl Iterator<Item = &Interface> {
+        let advertisements = || self.facts.pools.values().flatten();
+        self.facts.interfaces.iter().filter(move |interface| {
+            advertisements().any(|advertisement| pattern::admits(&advertisement.interfaces, &interface.name))
+        })
     }
 
     /// Marks the VIPs that a change of facts can matter to.
@@ -102,7 +112,7 @@ impl Ownership {
             } else {
                 Stage::Starting
             },
-            interfaces: Profile::published_interfaces(&self.facts.interfaces),
+            interfaces: Profile::published_interfaces(self.announcing_interfaces()),
         };
         if profile != self.profile {
             self.profile = Profile {

@@ -142,8 +142,10 @@ pub struct Refusal {
 
 impl Profile {
     /// As many interfaces as fit into one message, in the order of their indexes.
-    pub(super) fn published_interfaces(interfaces: &[Interface]) -> Vec<Interface> {
-        let mut sorted: Vec<_> = interfaces.to_vec();
+    pub(super) fn published_interfaces<'a>(
+        interfaces: impl IntoIterator<Item = &'a Interface>,
+    ) -> Vec<Interface> {
+        let mut sorted: Vec<_> = interfaces.into_iter().cloned().collect();
         sorted.sort_by_key(|interface| interface.index);
         let mut size = 0;
         sorted

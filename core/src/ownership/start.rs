@@ -6,8 +6,9 @@
 //! speaker of every Ready node knows the facts, for 3 s at most: so that they begin together and
 //! share the VIPs out, instead of the quickest one taking all.
 //!
-//! A node to which an interface comes back begins anew too, since it may have been cut off: what it
-//! held of the others is old then, and whoever it lost it has only just begun to look for.
+//! A node to which an interface comes back on which it announces begins anew too, since it may have
+//! been cut off: what it held of the others is old then, and whoever it lost it has only just begun
+//! to look for.
 
 use super::Ownership;
 use super::message::{Profile, Stage};

@@ -196,3 +196,46 @@ fn what_is_owned_is_answered_as_soon_as_its_interface_is_back() {
     group.run(millis(1_000));
     group.owner(vip(0));
 }
+
+/// A pod starts on a node, and its link is the only one besides the LAN's.
+fn start_pod(group: &mut Group, node: &str, index: u32) {
+    let mut facts = group.facts.clone();
+    let pod = Interface {
+        index: IfIndex(index),
+        name: format!("cali{index}"),
+        addresses: Vec::new(),
+        ..mk_interface(node)
+    };
+    facts.interfaces = vec![mk_interface(node), pod];
+    group.act(node, |machine, now| machine.handle_facts(now, Arc::new(facts)));
+}
+
+#[test]
+fn the_link_of_a_pod_says_nothing() {
+    let mut group = Group::settled(&["n1", "n2"], 2);
+    let sent = group.sent.len();
+    start_pod(&mut group, "n2", 77);
+    assert!(group.machine("n2").is_synced());
+    group.run(millis(100));
+    let is_profile = |message: &Message| matches!(message, Message::Profile(_));
+    let told = group.sent.iter().skip(sent).any(|(.., message)| is_profile(message));
+    assert!(!told, "{:?}", &group.sent[sent..]);
+}
+
+#[test]
+fn an_owner_is_replaced_while_pods_come_and_go_and_a_ready_node_has_no_speaker() {
+    let mut group = Group::new(&["n1", "n2", "n3", "n4"], 2);
+    group.kill("n4");
+    group.tell_all();
+    group.meet();
+    group.run(millis(5_000));
+    let owner = group.owner(vip(0));
+    group.bury(owner.as_str());
+    for round in 0..4 {
+        for node in group.names() {
+            start_pod(&mut group, node.as_str(), 100 + round);
+        }
+        group.run(millis(900));
+    }
+    assert_ne!(group.owner(vip(0)), owner);
+}
