@@ -4,14 +4,16 @@
 //! Plan (watch) ──────┬──> task of eth0: 2 sockets, groups, Responder ──> frames
 //! Interfaces (watch) ┴──> task of eth1: ...
 //!                                │
-//!                                └──> Answering (watch): VIP -> interfaces, with the log lines
+//!                                ├──> Answering (watch): VIP -> interfaces, with the log lines
+//!                                └──> Unserved (watch): interfaces that no socket could be had for
 //! ```
 //!
-//! One task per usable interface, each looking at the newest plan and the newest interfaces. The
-//! announcer only starts the tasks; each ends by itself when its interface is usable no more.
-//! Nothing here knows why a VIP is announced, and nothing outside knows how.
+//! One task per interface that the plan names, each looking at the newest plan and the newest
+//! interfaces. A node has a link per pod, so an interface costs nothing before it is named; once
+//! it is, it stays served until it is usable no more. The announcer only starts the tasks; each
+//! ends by itself. Nothing here knows why a VIP is announced, and nothing outside knows how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -58,8 +60,12 @@ struct Shared {
     interfaces: InterfacesWatch,
     sockets: SocketPool,
     ledger: Ledger,
+    unserved: Arc<watch::Sender<Unserved>>,
     metrics: FrameMetrics,
 }
+
+/// Interfaces on which this node cannot answer now, though the kernel says that they are usable.
+pub type Unserved = BTreeSet<IfIndex>;
 
 // === impl Settings ===
 
@@ -89,6 +95,7 @@ impl Announcer {
                 interfaces,
                 sockets,
                 ledger: Ledger::default(),
+                unserved: Arc::default(),
                 metrics: FrameMetrics::default(),
             },
         }
@@ -97,6 +104,11 @@ impl Announcer {
     /// Which VIPs this node really answers for now, and where. Changes the moment it does.
     pub fn answering(&self) -> watch::Receiver<Answering> {
         self.shared.ledger.subscribe()
+    }
+
+    /// Where this node cannot answer now: no socket could be had there, and it is tried again.
+    pub fn unserved(&self) -> watch::Receiver<Unserved> {
+        self.shared.unserved.subscribe()
     }
 
     /// The counters of all interfaces, for a registry.
@@ -111,22 +123,17 @@ impl Announcer {
         // What runs; the value is the task's, so that an end is never taken for a later task's.
         let mut running: BTreeMap<IfIndex, tokio::task::Id> = BTreeMap::new();
         loop {
-            let interfaces = self.shared.interfaces.borrow_and_update().clone();
-            for interface in interfaces.iter().flat_map(|interfaces| &interfaces.usable) {
-                running.entry(interface.index).or_insert_with(|| {
-                    let task = InterfaceTask::new(interface.index, self.shared.clone());
+            for index in self.shared.named() {
+                running.entry(index).or_insert_with(|| {
+                    let task = InterfaceTask::new(index, self.shared.clone());
                     tasks.spawn(task.run()).id()
                 });
             }
             tokio::select! {
-                // The watch first: a task that ended because of it is seen in the next turn.
+                // The watches first: a task that ended because of one is seen in the next turn.
                 biased;
-                changed = self.shared.interfaces.changed() => {
-                    if changed.is_err() {
-                        // Netlink is gone with its sender; what runs goes on.
-                        std::future::pending::<()>().await;
-                    }
-                }
+                () = changed(&mut self.shared.plan) => {}
+                () = changed(&mut self.shared.interfaces) => {}
                 Some(ended) = tasks.join_next_with_id() => match ended {
                     Ok((id, index)) => running.retain(|key, task| *key != index || *task != id),
                     Err(error) => match error.try_into_panic() {
@@ -136,5 +143,40 @@ impl Announcer {
                 },
             }
         }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The usable interfaces that the newest plan names.
+    fn named(&mut self) -> Vec<IfIndex> {
+        let plan = self.plan.borrow_and_update();
+        let named: BTreeSet<IfIndex> = plan
+            .announcements
+            .values()
+            .flat_map(|announcement| announcement.interfaces.iter().copied())
+            .collect();
+        let interfaces = self.interfaces.borrow_and_update();
+        let usable = interfaces.iter().flat_map(|interfaces| &interfaces.usable);
+        usable
+            .map(|interface| interface.index)
+            .filter(|index| named.contains(index))
+            .collect()
+    }
+
+    /// Says whether an interface can be answered on.
+    fn set_served(&self, index: IfIndex, is_served: bool) {
+        self.unserved.send_if_modified(|unserved| match is_served {
+            true => unserved.remove(&index),
+            false => unserved.insert(index),
+        });
+    }
+}
+
+/// Waits for a new value. A sender that is gone sends no more; what it sent last stays in force.
+async fn changed<T>(watch: &mut watch::Receiver<T>) {
+    if watch.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

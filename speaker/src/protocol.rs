@@ -4,6 +4,7 @@
 //!  gossip socket <--> Membership <--> Ownership --> Plan (watch) --> announcer
 //!  ApiFacts (mailbox) ----+---------------^   \
 //!  Interfaces (watch) ----+                    +--> Reports (mailbox) --> API thread
+//!  Unserved (watch) ------+
 //! ```
 //!
 //! It runs on its own thread and waits for nothing that the API side does.
@@ -31,6 +32,7 @@ mod report;
 mod state;
 mod world;
 
+use crate::announcer::Unserved;
 use crate::announcer::answering::Answering;
 use crate::api::{ApiFacts, Ask, Reports};
 use crate::entropy;
@@ -56,6 +58,7 @@ pub(crate) struct Ports {
     pub(crate) interfaces: InterfacesWatch,
     pub(crate) plan: watch::Sender<Arc<Plan>>,
     pub(crate) answering: watch::Receiver<Answering>,
+    pub(crate) unserved: watch::Receiver<Unserved>,
     pub(crate) reports: Mailbox<Reports>,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) guards: ProtocolGuards,
@@ -109,8 +112,7 @@ pub(crate) async fn run(mut gossip: Gossip, keys: Keys, mut ports: Ports) {
 /// Waits until the others can be told where this speaker is; `None` when it is asked to end first.
 async fn wait_for_address(ports: &mut Ports, world: &mut World) -> Option<SocketAddr> {
     loop {
-        let interfaces = ports.interfaces.borrow_and_update().clone();
-        world.take_in_interfaces(interfaces);
+        world.take_in_interfaces(ports.interfaces.borrow_and_update().clone());
         if let Some(advertised) = ports.addresses.advertised(&world.facts()) {
             return Some(advertised);
         }

@@ -15,13 +15,12 @@ use ferrolb_core::plan::Plan;
 use ferrolb_core::responder::{Handled, Responder};
 use ferrolb_core::time::Time;
 use ferrolb_core::wire::Frame;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::announcer::Shared;
 use crate::announcer::answering::Page;
 use crate::announcer::claims::ClaimReports;
 use crate::announcer::metrics::FrameMetrics;
+use crate::announcer::{Shared, changed};
 use crate::socket::groups::SolicitedNodeGroups;
 use crate::socket::{Failure, Listen, PacketSocket, TakeError};
 
@@ -103,10 +102,10 @@ impl InterfaceTask {
         loop {
             let started = Instant::now();
             let Some((interface, _)) = self.current() else {
-                return self.index;
+                break;
             };
             let (failure, error) = match self.serve().await {
-                Stop::Gone => return self.index,
+                Stop::Gone => break,
                 Stop::Failed(failure, error) => (failure, error),
             };
             let name = interface.name;
@@ -119,10 +118,16 @@ impl InterfaceTask {
             tokio::time::sleep(pause).await;
             pause = BACK_OFF.1.min(pause * 2);
         }
+        self.shared.set_served(self.index, true);
+        self.index
     }
 
     async fn serve(&mut self) -> Stop {
-        let mut installed = match self.install() {
+        let installed = self.install();
+        // Only if the sockets cannot be had: ones that fail are replaced sooner than anybody misses
+        // an answer, and ownership must not move for that.
+        self.shared.set_served(self.index, installed.is_ok());
+        let mut installed = match installed {
             Ok(installed) => installed,
             Err(stop) => return stop,
         };
@@ -361,13 +366,6 @@ fn only_v6<'a>(vips: impl Iterator<Item = &'a IpAddr>) -> impl Iterator<Item = I
         IpAddr::V4(_) => None,
         IpAddr::V6(vip) => Some(*vip),
     })
-}
-
-/// Waits for a new value. A sender that is gone sends no more; what it sent last stays in force.
-async fn changed<T>(watch: &mut watch::Receiver<T>) {
-    if watch.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 async fn until(at: Option<Instant>) {

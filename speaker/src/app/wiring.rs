@@ -93,6 +93,7 @@ pub(super) fn connect(args: &Args, parts: Parts) -> Sides {
         interfaces: interfaces_watch,
         plan,
         answering: announcer.answering(),
+        unserved: announcer.unserved(),
         reports: reports.clone(),
         asks: protocol_asks,
         guards: ProtocolGuards::new(&readiness),

@@ -1,8 +1,9 @@
 //! One boot of a speaker: feeds membership and ownership, and carries out what they want.
 //!
 //! It decides nothing. What it must keep is an order: the socket is read until it is empty before
-//! a timer fires (an answer that waits there must not count as silence), and everything that the
-//! machines want is done before it waits again.
+//! a timer fires (an answer that waits there must not count as silence), the announcer has its turn
+//! with a new plan before anybody is told of it (an old owner falls silent when it hears that the
+//! new one answers), and everything that the machines want is done before it waits again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use ferrolb_core::ownership::{Effect, MemberEvent, Message, Move, Ownership};
 use ferrolb_core::time::Time;
 use ferrolb_runtime::clock;
 use serde_json::Value;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::report::{Present, Reporter};
@@ -108,7 +110,7 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(mut self) -> End {
         self.take_in_world();
         loop {
-            self.turn();
+            self.turn().await;
             if let Some(end) = self.end {
                 if end == End::Left {
                     self.say_goodbye().await;
@@ -124,6 +126,8 @@ impl<'a> Driver<'a> {
                 Wake::Interfaces => {
                     let interfaces = self.ports.interfaces.borrow_and_update().clone();
                     self.world.take_in_interfaces(interfaces);
+                    let unserved = self.ports.unserved.borrow_and_update().clone();
+                    self.world.take_in_unserved(unserved);
                     self.take_in_world();
                 }
                 Wake::Ask(ask) => {
@@ -149,6 +153,7 @@ impl<'a> Driver<'a> {
         let Ports {
             facts,
             interfaces,
+            unserved,
             asks,
             shutdown,
             ..
@@ -159,13 +164,14 @@ impl<'a> Driver<'a> {
             _ = self.gossip.readable() => Wake::Turn,
             api = facts.take() => Wake::Facts(api),
             Ok(()) = interfaces.changed() => Wake::Interfaces,
+            Ok(()) = unserved.changed() => Wake::Interfaces,
             Some(ask) = asks.recv() => Wake::Ask(ask),
             () = sleep(pause) => Wake::Turn,
         }
     }
 
     /// Reads everything, fires what is due, and does what the machines want.
-    fn turn(&mut self) {
+    async fn turn(&mut self) {
         for _ in 0..BATCH {
             if !self.read_one() {
                 break;
@@ -173,12 +179,12 @@ impl<'a> Driver<'a> {
         }
         if self.membership.poll_timeout().is_some_and(|at| at <= now()) {
             self.membership.handle_timeout(now());
-            self.carry_out();
+            self.carry_out_membership();
         }
         if self.ownership.poll_timeout().is_some_and(|at| at <= now()) {
             self.ownership.handle_timeout(now());
         }
-        self.carry_out();
+        self.carry_out().await;
         self.publish();
         if self.is_draining && self.ownership.is_drained() {
             self.end = self.end.or(Some(End::Left));
@@ -195,24 +201,32 @@ impl<'a> Driver<'a> {
             self.ports.metrics.rejected(rejected);
             self.log_rejected(from, rejected);
         }
-        self.carry_out();
+        self.carry_out_membership();
         true
     }
 
     /// Empties both machines, which feed each other.
-    fn carry_out(&mut self) {
+    async fn carry_out(&mut self) {
         loop {
-            if let Some(output) = self.membership.poll_output() {
-                self.carry_out_membership(output);
-            } else if let Some(effect) = self.ownership.poll_effect() {
-                self.carry_out_ownership(effect);
-            } else {
-                return;
+            self.carry_out_membership();
+            if self.publish_plan() {
+                // The announcer runs on this thread.
+                yield_now().await;
             }
+            let Some(effect) = self.ownership.poll_effect() else {
+                return;
+            };
+            self.carry_out_effect(effect);
         }
     }
 
-    fn carry_out_membership(&mut self, output: Output) {
+    fn carry_out_membership(&mut self) {
+        while let Some(output) = self.membership.poll_output() {
+            self.carry_out_output(output);
+        }
+    }
+
+    fn carry_out_output(&mut self, output: Output) {
         match output {
             Output::Send { to, datagram } => {
                 self.ports.metrics.sent.inc();
@@ -250,7 +264,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn carry_out_ownership(&mut self, effect: Effect) {
+    fn carry_out_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Send { to, message } => {
                 if !self.membership.send(&to, &message.encode()) {
@@ -271,16 +285,23 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Hands out what is new: the plan at once, reports a little later, readiness when it is there.
+    /// Hands out the plan if it is new.
+    fn publish_plan(&mut self) -> bool {
+        let revision = Some(self.ownership.plan_revision());
+        if self.plan_revision == revision {
+            return false;
+        }
+        self.plan_revision = revision;
+        let plan = self.ownership.plan().clone();
+        let announced = i64::try_from(plan.announcements.len()).unwrap_or(i64::MAX);
+        self.ports.metrics.announced.set(announced);
+        self.ports.plan.send_replace(Arc::new(plan));
+        true
+    }
+
+    /// Hands out what else is new: reports a little later, readiness when it is there.
     fn publish(&mut self) {
         let now = now();
-        if self.plan_revision != Some(self.ownership.plan_revision()) {
-            self.plan_revision = Some(self.ownership.plan_revision());
-            let plan = self.ownership.plan().clone();
-            let announced = i64::try_from(plan.announcements.len()).unwrap_or(i64::MAX);
-            self.ports.metrics.announced.set(announced);
-            self.ports.plan.send_replace(Arc::new(plan));
-        }
         if self.revision != Some(self.ownership.revision()) {
             self.revision = Some(self.ownership.revision());
             self.report_soon();
@@ -337,7 +358,7 @@ impl<'a> Driver<'a> {
     async fn say_goodbye(&mut self) {
         for _ in 0..GOODBYES {
             self.membership.leave();
-            self.carry_out();
+            self.carry_out().await;
             sleep(GOODBYE_INTERVAL).await;
         }
     }

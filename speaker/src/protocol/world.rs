@@ -1,12 +1,17 @@
 //! What is known from outside gossip, put together: the API's facts and the kernel's interfaces.
+//!
+//! An interface that the announcer cannot serve is none for ownership: who owns a VIP answers for
+//! it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferrolb_core::facts::Facts;
+use ferrolb_core::interface::Interface;
 use ferrolb_core::node::NodeName;
 
+use crate::announcer::Unserved;
 use crate::api::ApiFacts;
 use crate::netlink::Interfaces;
 
@@ -18,6 +23,7 @@ pub(super) struct World {
     named_owners: BTreeMap<IpAddr, NodeName>,
     interfaces: Arc<Interfaces>,
     has_interfaces: bool,
+    unserved: Unserved,
 }
 
 // === impl World ===
@@ -29,7 +35,7 @@ impl World {
             mut facts,
             named_owners,
         } = api;
-        facts.interfaces.clone_from(&self.interfaces.usable);
+        facts.interfaces = self.served();
         self.facts = Arc::new(facts);
         self.named_owners = named_owners;
     }
@@ -39,13 +45,15 @@ impl World {
         let Some(interfaces) = interfaces else {
             return;
         };
-        if self.facts.interfaces != interfaces.usable {
-            Arc::make_mut(&mut self.facts)
-                .interfaces
-                .clone_from(&interfaces.usable);
-        }
         self.interfaces = interfaces;
         self.has_interfaces = true;
+        self.renew_interfaces();
+    }
+
+    /// The announcer can serve other interfaces than before.
+    pub(super) fn take_in_unserved(&mut self, unserved: Unserved) {
+        self.unserved = unserved;
+        self.renew_interfaces();
     }
 
     pub(super) fn facts(&self) -> Arc<Facts> {
@@ -63,5 +71,17 @@ impl World {
 
     pub(super) const fn named_owners(&self) -> &BTreeMap<IpAddr, NodeName> {
         &self.named_owners
+    }
+
+    fn served(&self) -> Vec<Interface> {
+        let is_served = |interface: &&Interface| !self.unserved.contains(&interface.index);
+        self.interfaces.usable.iter().filter(is_served).cloned().collect()
+    }
+
+    fn renew_interfaces(&mut self) {
+        let served = self.served();
+        if self.facts.interfaces != served {
+            Arc::make_mut(&mut self.facts).interfaces = served;
+        }
     }
 }

@@ -218,7 +218,11 @@ fn the_link_of_a_pod_says_nothing() {
     assert!(group.machine("n2").is_synced());
     group.run(millis(100));
     let is_profile = |message: &Message| matches!(message, Message::Profile(_));
-    let told = group.sent.iter().skip(sent).any(|(.., message)| is_profile(message));
+    let told = group
+        .sent
+        .iter()
+        .skip(sent)
+        .any(|(.., message)| is_profile(message));
     assert!(!told, "{:?}", &group.sent[sent..]);
 }
 
