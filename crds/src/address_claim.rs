@@ -7,7 +7,7 @@
 // KubeSchema copies each struct into a function body, where `pub` cannot be reached.
 #![allow(unreachable_pub)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -175,11 +175,6 @@ pub struct AddressClaimStatus {
     /// How the address came to its present owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_move: Option<ClaimMove>,
-
-    /// Conflict: somebody else on the network uses the address.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
 }
 
 /// The node that answers for an address.

@@ -101,7 +101,7 @@ impl Trouble {
             ),
             403 => (
                 Reason::Forbidden,
-                format!("{message}; grant it in the ClusterRole (the Helm chart does)"),
+                format!("{message}; grant it in a role of our ServiceAccount (the Helm chart does)"),
             ),
             404 => (Reason::NotFound, message.clone()),
             409 => (Reason::Conflict, message.clone()),

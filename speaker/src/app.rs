@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn prepare(args: Args) -> anyhow::Result<Prepared> {
-    let keys = read_keys(&args.gossip_key_file)?;
+    let keys = read_keys(&args.gossip_key_file, &args.client.namespace)?;
     let sockets = SocketPool::open(args.max_interfaces.get())?;
     let gossip = BoundGossip::bind(args.gossip_bind)?;
     // Has no threads of its own, so it can exist before the privileges are dropped. Credentials
@@ -98,10 +98,13 @@ fn prepare(args: Args) -> anyhow::Result<Prepared> {
     })
 }
 
-fn read_keys(path: &Path) -> anyhow::Result<Keys> {
+fn read_keys(path: &Path, namespace: &str) -> anyhow::Result<Keys> {
     let shown = path.display();
     let contents = fs::read(path).with_context(|| {
-        format!("--gossip-key-file {shown}: cannot be read; it holds the secret that all speakers share")
+        format!(
+            "--gossip-key-file {shown}: cannot be read; it holds the secret that all speakers share, which in \
+             Kubernetes is the key \"key\" of the Secret ferrolb-gossip in the namespace {namespace}"
+        )
     })?;
     Keys::parse(&contents).with_context(|| format!("--gossip-key-file {shown}"))
 }

@@ -177,7 +177,8 @@ async fn writes_name_the_version_or_identity_that_they_are_based_on() {
 #[tokio::test(start_paused = true)]
 async fn each_answer_means_one_outcome_and_nothing_is_tried_twice() {
     let rejected = |message: &str| Outcome::Rejected(message.to_owned());
-    let forbidden = "the script says Forbidden; grant it in the ClusterRole (the Helm chart does)";
+    let forbidden =
+        "the script says Forbidden; grant it in a role of our ServiceAccount (the Helm chart does)";
     let table = [
         (Answer::Refusal(409, "Conflict"), Outcome::Conflict),
         (Answer::Refusal(404, "NotFound"), Outcome::NotFound),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ferrolb_core::candidate::{EXCLUDE_LABEL, Judge};
 use ferrolb_core::facts::Facts;
 use ferrolb_core::interface::Interface;
 use ferrolb_core::node::NodeName;
@@ -24,6 +25,8 @@ pub(super) struct World {
     interfaces: Arc<Interfaces>,
     has_interfaces: bool,
     unserved: Unserved,
+    /// Every Node carries the exclude label, so it says nothing.
+    is_exclusion_ignored: bool,
 }
 
 // === impl World ===
@@ -36,6 +39,7 @@ impl World {
             named_owners,
         } = api;
         facts.interfaces = self.served();
+        self.note_exclusion(&facts);
         self.facts = Arc::new(facts);
         self.named_owners = named_owners;
     }
@@ -71,6 +75,17 @@ impl World {
 
     pub(super) const fn named_owners(&self) -> &BTreeMap<IpAddr, NodeName> {
         &self.named_owners
+    }
+
+    fn note_exclusion(&mut self, facts: &Facts) {
+        let is_ignored = Judge::new(facts, |_| true).is_exclusion_ignored();
+        if is_ignored && !self.is_exclusion_ignored {
+            tracing::warn!(
+                label = EXCLUDE_LABEL,
+                "Every Node carries the label that excludes it from load balancers, so it is ignored"
+            );
+        }
+        self.is_exclusion_ignored = is_ignored;
     }
 
     fn served(&self) -> Vec<Interface> {
