@@ -25,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A lab with our objects' definitions, one pool for its LAN, and speakers.
 async fn start(nodes: u8) -> Result<Lab> {
+    start_with(nodes, &[]).await
+}
+
+async fn start_with(nodes: u8, flags: &[&str]) -> Result<Lab> {
     let lab = Lab::builder().process_nodes(nodes).start().await?;
     lab.apply(&serde_json::to_string(&AddressPool::crd())?)?;
     lab.apply(&serde_json::to_string(&AddressClaim::crd())?)?;
@@ -36,7 +40,7 @@ async fn start(nodes: u8) -> Result<Lab> {
         "crd/addressclaims.ferrolb.io",
     ])?;
     add_pool(&lab, "lan", &["192.0.2.0/24", "2001:db8::/64"]).await?;
-    lab.start_speakers(&[]).await?;
+    lab.start_speakers(flags).await?;
     Ok(lab)
 }
 

@@ -3,10 +3,11 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use ferrolb_tests::lab::Lab;
 use ferrolb_tests::lab::frames::FramePort;
+use ferrolb_tests::lab::{Lab, eventually};
+use serde_json::Value;
 
-use super::{PATIENCE, VIP4, VIP6, add_pool, hex, lend, resolves_to, start};
+use super::{PATIENCE, VIP4, VIP6, add_pool, hex, lend, resolves_to, start, start_with};
 
 /// Fails unless every thread of the speaker is an ordinary user's without any right.
 fn check_unprivileged(lab: &Lab) -> Result<()> {
@@ -132,4 +133,62 @@ async fn after_a_link_flap_neighbors_are_told_again() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The sockets of one interface are all there are: enough for the LAN, whatever links pods bring.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_without_sockets_is_none_and_links_of_pods_take_none() -> Result<()> {
+    let lab = start_with(1, &["--max-interfaces=1"]).await?;
+    let (node, client) = (lab.node("n1")?, lab.client_host()?);
+    let mac = node.lan().mac();
+    for pod in 0..3 {
+        node.netns()?.ip(&[
+            &format!("link add cali{pod} type veth peer name pod{pod}"),
+            &format!("link set cali{pod} up"),
+            &format!("link set pod{pod} up"),
+        ])?;
+    }
+    lend(&lab, "lan", VIP4).await?;
+    resolves_to(&lab, VIP4, &mac).await?;
+    node.netns()?.ip(&["link set eth0 down", "link set eth0 up"])?;
+    resolves_to(&lab, VIP4, &mac).await?;
+
+    // A second network, and nothing left to answer on it with.
+    node.netns()?.ip(&[
+        &format!(
+            "link add eth1 type veth peer name eth1 netns {}",
+            client.netns().name()
+        ),
+        "addr add 203.0.113.11/24 dev eth1",
+        "link set eth1 up",
+    ])?;
+    client.netns().ip(&["link set eth1 up"])?;
+    add_pool(&lab, "second", &["203.0.113.0/24"]).await?;
+    lend(&lab, "second", "203.0.113.200").await?;
+    withholds(&lab, "203.0.113.200", "NoInterface").await?;
+    let metrics = node.speaker_admin("/metrics").await?.body;
+    ensure!(
+        metrics.contains(r#"socket_failures_total{interface="eth1",reason="NoSocket"}"#),
+        "{metrics}"
+    );
+    ensure!(!metrics.contains("cali0"), "a pod's link counts: {metrics}");
+
+    // What the LAN does not need any more is had by the second network.
+    node.cut_link()?;
+    let second = FramePort::open(client.netns(), "eth1")?;
+    let is_gratuitous = |frame: &[u8]| frame.get(28..32) == Some(&hex("cb0071c8"));
+    second.receive(PATIENCE, is_gratuitous, |kept| !kept.is_empty())?;
+    node.restore_link()
+}
+
+/// Waits until the only node says that it is silent about a VIP, and why.
+async fn withholds(lab: &Lab, vip: &str, reason: &str) -> Result<()> {
+    eventually(PATIENCE, &format!("{vip} is withheld: {reason}"), async || {
+        let state = lab.node("n1")?.speaker_admin("/debug/state").await?.body;
+        let state: Value = serde_json::from_str(&state)?;
+        let found = &state["vips"][vip]["withheld"];
+        ensure!(*found == reason, "{found} in {state}");
+        Ok(())
+    })
+    .await
 }
