@@ -53,6 +53,7 @@ pub mod product;
 pub mod reaper;
 pub mod teardown;
 mod workload;
+pub mod writes;
 
 pub use self::eventually::{eventually, throughout};
 

@@ -1,6 +1,6 @@
 //! A host that is no part of the cluster: what the outside world sees.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::http;
 use super::netns::Netns;
 use super::prober::{Prober, ProberOptions};
+
+/// The port of the service that throws away what it gets (RFC 863).
+const DISCARD: u16 = 9;
 
 /// A host on the LAN or behind the router.
 #[derive(Clone, Debug)]
@@ -65,6 +68,20 @@ impl Host {
         self.netns.ip(&[&format!(
             "neigh replace {address} lladdr {mac} dev eth0 nud permanent"
         )])
+    }
+
+    /// Has its kernel ask the LAN for an address that it does not know; nobody needs to answer the datagram
+    /// that waits for that.
+    pub fn ask_for(&self, address: IpAddr) -> Result<()> {
+        let own: IpAddr = match address {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.netns.run(|| {
+            let socket = UdpSocket::bind((own, 0))?;
+            socket.send_to(b"?", (address, DISCARD))?;
+            Ok(())
+        })
     }
 
     /// Has it forget what it knows of an address.

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use super::artifacts::Artifacts;
 use super::eventually::eventually;
@@ -90,6 +91,33 @@ impl Controller {
     pub async fn admin(&self, path: &str) -> Result<http::Answer> {
         http::request(&self.netns, "GET", self.admin, path).await
     }
+
+    /// What it says of itself.
+    pub async fn state(&self) -> Result<Value> {
+        let answer = self.admin("/debug/state").await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// Whether it leads.
+    pub async fn is_leading(&self) -> Result<bool> {
+        let state = self.state().await?;
+        let leading = state.get("leading").and_then(Value::as_bool);
+        leading.with_context(|| format!("it does not say whether it leads: {state}"))
+    }
+}
+
+/// Waits until one of these controllers leads, and says which.
+pub async fn leader(controllers: &[Controller]) -> Result<usize> {
+    eventually(READY, "a controller leads", async || {
+        for (index, controller) in controllers.iter().enumerate() {
+            if controller.is_leading().await? {
+                return Ok(index);
+            }
+        }
+        bail!("none does")
+    })
+    .await
 }
 
 // === impl Node ===

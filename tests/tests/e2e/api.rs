@@ -16,4 +16,3 @@ mod shared;
 mod start;
 mod startup;
 mod tenant;
-mod writes;

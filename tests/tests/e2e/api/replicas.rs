@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ferrolb_tests::lab::eventually;
-use ferrolb_tests::lab::product::{Controller, NAMESPACE};
+use ferrolb_tests::lab::product::{NAMESPACE, leader};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant};
@@ -24,12 +24,7 @@ async fn the_standby_takes_over_from_a_leader_that_was_killed() -> Result<()> {
         .await?;
     for round in 0..2 {
         let leader = leader(&controllers).await?;
-        ensure!(
-            !state(&controllers[1 - leader]).await?["leading"]
-                .as_bool()
-                .unwrap_or(true),
-            "two lead"
-        );
+        ensure!(!controllers[1 - leader].is_leading().await?, "two lead");
         let standby = controllers[1 - leader].admin("/readyz").await?;
         assert_eq!(
             (standby.status, standby.body.as_str()),
@@ -71,7 +66,7 @@ async fn a_leader_that_loses_its_lease_stands_by_and_may_lead_again() -> Result<
             .await?;
         eventually(PATIENCE, "nobody leads", async || {
             for controller in &controllers {
-                let state = state(controller).await?;
+                let state = controller.state().await?;
                 ensure!(state["leading"] == false, "{state}");
                 ensure!(
                     state["decisions"].is_null(),
@@ -112,8 +107,7 @@ async fn a_leader_that_is_asked_to_end_hands_the_lease_over() -> Result<()> {
         Duration::from_secs(3),
         "the other one leads before the Lease runs out",
         async || {
-            let state = state(other).await?;
-            ensure!(state["leading"] == true, "{state}");
+            ensure!(other.is_leading().await?, "it stands by");
             Ok(())
         },
     )
@@ -121,24 +115,4 @@ async fn a_leader_that_is_asked_to_end_hands_the_lease_over() -> Result<()> {
     tenant.service_from("ended", "web").await?;
     tenant.shows("web", &["10.25.2.0"]).await?;
     Ok(())
-}
-
-/// Waits until one of the controllers leads, and says which.
-async fn leader(controllers: &[Controller]) -> Result<usize> {
-    eventually(PATIENCE, "a controller leads", async || {
-        let mut leading = Vec::new();
-        for (index, controller) in controllers.iter().enumerate() {
-            if state(controller).await?["leading"] == true {
-                leading.push(index);
-            }
-        }
-        leading.first().copied().context("none does")
-    })
-    .await
-}
-
-async fn state(controller: &Controller) -> Result<Value> {
-    let answer = controller.admin("/debug/state").await?;
-    ensure!(answer.status == 200, "{answer:?}");
-    Ok(serde_json::from_str(&answer.body)?)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::objects::holders;
+use ferrolb_tests::lab::writes::{self, between};
 use ferrolb_tests::lab::{clock, eventually};
 use futures::{TryStreamExt, stream};
 use kube::api::ListParams;
@@ -11,7 +12,6 @@ use serde_json::json;
 
 use super::shared::start_with;
 use super::tenant::Tenant;
-use super::writes::{self, between};
 
 const SERVICES: usize = 1000;
 

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_tests::lab::product::Controller;
+use ferrolb_tests::lab::writes::{self, between, wait_quiet};
 use ferrolb_tests::lab::{clock, eventually, throughout};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant, asking, merge};
-use super::writes::{self, between};
 
 /// How long an idle controller is watched: several times the longest of its own periods, the
 /// pace of pool statuses (1 s), Lease (1 s), and the age of a status in contest (10 s).
@@ -35,7 +35,7 @@ async fn nothing_is_written_when_all_is_well_nor_by_a_restart() -> Result<()> {
     let controller = &mut controllers[0];
     let tenant = Tenant::new(&lab, "settled").await?;
     populate(&tenant).await?;
-    is_quiet(&tenant).await?;
+    wait_quiet(&lab.client(), Duration::from_secs(3), PATIENCE).await?;
 
     let before = Observed::now(&lab.client()).await?;
     let (began, cpu) = (clock::now(), cpu_ticks(controller)?);
@@ -112,27 +112,10 @@ async fn populate(tenant: &Tenant) -> Result<()> {
     Ok(())
 }
 
-/// Waits until three seconds have passed without a write.
-async fn is_quiet(tenant: &Tenant) -> Result<()> {
-    let mut last = (clock::now(), writes::count(&tenant.client).await?);
-    eventually(PATIENCE, "writes come to an end", async || {
-        let now = writes::count(&tenant.client).await?;
-        if now != last.1 {
-            last = (clock::now(), now);
-        }
-        ensure!(
-            last.0.elapsed() > Duration::from_secs(3),
-            "there was one a moment ago"
-        );
-        Ok(())
-    })
-    .await
-}
-
 /// Waits until a controller has the Lease and all lists, and no call under way.
 async fn leads(controller: &Controller) -> Result<()> {
     eventually(PATIENCE, "the controller leads", async || {
-        let state: Value = serde_json::from_str(&controller.admin("/debug/state").await?.body)?;
+        let state = controller.state().await?;
         ensure!(
             state["leading"] == true && state["listed"] == true && state["callsUnderWay"] == json!([]),
             "{state}"

@@ -206,7 +206,7 @@ async fn pages(controller: &Controller) -> Result<()> {
         })
         .await?;
     }
-    let state: Value = serde_json::from_str(&controller.admin("/debug/state").await?.body)?;
+    let state = controller.state().await?;
     assert_eq!(state["claims"][0]["heldBy"], "waiting/web");
     assert_eq!(state["decisions"][0]["addresses"], json!(["10.29.0.0"]));
     let nowhere = controller.admin("/nowhere").await?;
@@ -232,7 +232,7 @@ async fn the_gossip_secret_is_made_once_and_never_overwritten() -> Result<()> {
         controllers[0].kill()?;
         controllers[0].start()?;
         eventually(PATIENCE, "it has looked at the secret", async || {
-            let state: Value = serde_json::from_str(&controllers[0].admin("/debug/state").await?.body)?;
+            let state = controllers[0].state().await?;
             ensure!(state["leading"] == true, "{state}");
             Ok(())
         })

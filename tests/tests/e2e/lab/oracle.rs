@@ -33,7 +33,7 @@ async fn answer(address: &str) -> Result<()> {
         .ip(&[&format!("addr add {vip}/32 dev lo")])?;
     let client = lab.client_host()?;
     eventually(Duration::from_secs(10), "the client is answered", async || {
-        client.exec("bash", &["-c", &format!("echo > /dev/udp/{vip}/9")])?;
+        client.ask_for(vip)?;
         client.neighbor(vip)?.context("no answer yet")
     })
     .await?;

@@ -85,8 +85,7 @@ async fn resolves_to(lab: &Lab, address: &str, mac: &str) -> Result<()> {
     let address: IpAddr = address.parse()?;
     eventually(PATIENCE, &format!("{address} resolves to {mac}"), async || {
         client.forget_neighbor(address)?;
-        // Any datagram has the kernel ask; nobody needs to answer this one.
-        client.exec("bash", &["-c", &format!("echo > /dev/udp/{address}/9")])?;
+        client.ask_for(address)?;
         eventually(Duration::from_secs(2), "the neighbor answers", async || {
             let found = client.neighbor(address)?.context("no answer yet")?;
             ensure!(found == mac, "it resolves to {found}");

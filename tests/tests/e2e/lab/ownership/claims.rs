@@ -37,7 +37,7 @@ async fn wait_silent(stage: &Stage, vip: IpAddr) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_claim_is_withdrawn_and_a_deleted_one_is_silent() -> Result<()> {
-    let stage = Stage::start().await?;
+    let stage = Stage::start_by_hand().await?;
     let [released, deleted] = stage.vips;
     let epoch = stage.owned(released).await?.epoch;
     stage.set_state(released, "Releasing").await?;
@@ -59,7 +59,7 @@ async fn a_released_claim_is_withdrawn_and_a_deleted_one_is_silent() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_policy_local_the_owner_is_where_an_endpoint_is() -> Result<()> {
-    let stage = Stage::start().await?;
+    let stage = Stage::start_by_hand().await?;
     let vips: [IpAddr; 2] = ["192.0.2.210".parse()?, "2001:db8::210".parse()?];
     let clients: [IpAddr; 2] = ["192.0.2.100".parse()?, "2001:db8::100".parse()?];
     let [first, second, _] = OWNERS;

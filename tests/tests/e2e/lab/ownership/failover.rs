@@ -1,4 +1,5 @@
-//! The owner is lost without a word: another node answers, and the one that comes back takes nothing.
+//! The owner is lost without a word: another node answers, the one that comes back takes nothing, and
+//! what others own is not touched.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,32 +50,43 @@ impl Loss {
     }
 }
 
-/// Takes the owner away again and again: another one answers each time, and the one that comes back
-/// takes nothing back.
+/// Takes the owner away again and again: another one answers each time, the one that comes back takes
+/// nothing back, and a client of the other VIP notices nothing.
 async fn fails_over(loss: Loss) -> Result<()> {
     let stage = Stage::start().await?;
     let mut outages: Vec<Duration> = Vec::new();
+    let (mut late, mut duplicates) = (0, 0);
     for round in 0..ROUNDS {
-        let vip = stage.vips[round % 2];
-        let before = stage.owned(vip).await?;
-        let prober = stage.probe(vip).await?;
+        stage.separate().await?;
+        let (vip, other) = (stage.vips[round % 2], stage.vips[(round + 1) % 2]);
+        let (before, beside) = (stage.wait_owned(vip).await?, stage.wait_owned(other).await?);
+        let (prober, untouched) = (stage.probe(vip).await?, stage.probe_beside(other).await?);
         loss.begin(&stage, &before.node, vip).await?;
         let after = stage.wait_moved_from(vip, &before.node).await?;
         let report = Stage::report(prober).await?;
         outages.push(report.longest_outage());
+        late += report.late();
+        duplicates += report.duplicates;
+        Stage::lost_nothing(untouched, other)?;
+        assert_eq!(
+            stage.wait_owned(other).await?,
+            beside,
+            "{other} was not owned by {}",
+            before.node
+        );
         assert!(after.epoch > before.epoch, "{before:?} then {after:?}");
         assert_eq!(after.reason, "NodeDown", "{loss:?} of {}", before.node);
 
         loss.end(&stage, &before.node).await?;
         assert_eq!(
-            stage.owned(vip).await?.node,
+            stage.wait_owned(vip).await?.node,
             after.node,
             "a node that comes back takes nothing back"
         );
     }
     outages.sort();
     println!(
-        "{loss:?}: outages of {ROUNDS} failovers, in ms: {:?}",
+        "{loss:?}: outages of {ROUNDS} failovers, in ms: {:?}; {late} late replies, {duplicates} twice",
         millis(&outages)
     );
     assert!(

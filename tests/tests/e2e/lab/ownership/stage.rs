@@ -1,15 +1,17 @@
 //! What the ownership tests play on: three nodes that may own two VIPs, endpoints on a fourth.
 //!
-//! The endpoints are on a node that never owns, so that what a test breaks is the owner alone. Claims
-//! are written by hand, as a controller would: these tests are about speakers.
+//! The endpoints are on a node that never owns, so that what a test breaks is the owner alone. The VIPs
+//! are lent by two controllers, as in a cluster; a test of what claims say writes them by hand.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::AddressClaim;
 use ferrolb_tests::lab::prober::{ProbeReport, Prober, ProberOptions};
+use ferrolb_tests::lab::product::Controller;
 use ferrolb_tests::lab::{Lab, eventually};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
@@ -22,7 +24,8 @@ pub(crate) const OWNERS: [&str; 3] = ["n1", "n2", "n3"];
 /// The node with the endpoints.
 const SERVER: &str = "n4";
 
-const SERVICE: &str = "web";
+/// The Service that holds the VIPs, and the application behind it.
+pub(crate) const SERVICE: &str = "web";
 
 /// How long anything may take that is no failover.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +35,8 @@ pub(crate) const FAILOVER: Duration = Duration::from_secs(5);
 
 /// A lab with speakers that answer for two VIPs.
 pub(crate) struct Stage {
+    /// None where claims are written by hand. Before the lab, so that they are dropped first.
+    pub(crate) controllers: Vec<Controller>,
     pub(crate) lab: Lab,
     /// One of each family.
     pub(crate) vips: [IpAddr; 2],
@@ -45,10 +50,9 @@ pub(crate) struct Owned {
     pub(crate) reason: String,
 }
 
-/// What one speaker holds of a VIP.
+/// Who owns a VIP, as speakers hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) by: String,
+pub(crate) struct Held {
     pub(crate) owner: String,
     pub(crate) epoch: u64,
 }
@@ -58,29 +62,56 @@ pub(crate) struct Seen {
 impl Stage {
     /// Starts everything; both VIPs are owned and served then.
     pub(crate) async fn start() -> Result<Self> {
+        let lab = Self::start_lab().await?;
+        let controllers = lab.start_controller(2, &[]).await?;
+        let vips = lab.wait_addresses(SERVICE, 2).await?;
+        let vips = vips.try_into();
+        let vips = vips.map_err(|vips| anyhow!("a Service has one address of each family, not {vips:?}"))?;
+        let stage = Self {
+            controllers,
+            lab,
+            vips,
+        };
+        stage.start_speakers().await?;
+        Ok(stage)
+    }
+
+    /// Starts everything but controllers, with claims that are written by hand.
+    pub(crate) async fn start_by_hand() -> Result<Self> {
+        let stage = Self {
+            controllers: Vec::new(),
+            lab: Self::start_lab().await?,
+            vips: ["192.0.2.200".parse()?, "2001:db8::200".parse()?],
+        };
+        stage.lend(SERVICE, &stage.vips, "Cluster")?;
+        stage.show(SERVICE, &stage.vips).await?;
+        stage.start_speakers().await?;
+        Ok(stage)
+    }
+
+    /// Starts nodes with a Service and a pool.
+    async fn start_lab() -> Result<Lab> {
         let lab = Lab::builder().process_nodes(4).start().await?;
         lab.install_crds().await?;
         lab.run_app(SERVICE, &[SERVER]).await?;
         lab.create_load_balancer(SERVICE, json!({})).await?;
-        let stage = Self {
-            lab,
-            vips: ["192.0.2.200".parse()?, "2001:db8::200".parse()?],
-        };
-        stage.create_pool()?;
-        stage.lend(SERVICE, &stage.vips, "Cluster")?;
-        stage.show(SERVICE, &stage.vips).await?;
+        Self::create_pool(&lab)?;
+        Ok(lab)
+    }
+
+    async fn start_speakers(&self) -> Result<()> {
         for node in OWNERS {
-            stage.wait_forwards(node, &stage.vips).await?;
+            self.wait_forwards(node, &self.vips).await?;
         }
-        stage.lab.start_speakers(&[]).await?;
-        for vip in stage.vips {
-            stage.wait_served(vip).await?;
+        self.lab.start_speakers(&[]).await?;
+        for vip in self.vips {
+            self.wait_served(vip).await?;
         }
-        Ok(stage)
+        Ok(())
     }
 
     /// Writes the pool.
-    fn create_pool(&self) -> Result<()> {
+    fn create_pool(lab: &Lab) -> Result<()> {
         let hostnames = json!([{"matchExpressions": [
             {"key": "kubernetes.io/hostname", "operator": "In", "values": OWNERS},
         ]}]);
@@ -93,7 +124,7 @@ impl Stage {
                 "layer2": [{"name": "lan", "nodeSelectors": hostnames}],
             },
         });
-        self.lab.apply(&pool.to_string())
+        lab.apply(&pool.to_string())
     }
 
     /// Writes claims that a Service holds.
@@ -146,18 +177,43 @@ impl Stage {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
-    /// What a node's speaker holds of a VIP; needs no API server.
-    pub(crate) async fn seen_by(&self, node: &str, vip: IpAddr) -> Result<Seen> {
-        let state = self.state(node).await?;
-        let seen = &state["vips"][vip.to_string()];
-        let owner = seen["owner"].as_str();
-        Ok(Seen {
-            by: node.to_owned(),
-            owner: owner
-                .with_context(|| format!("{node} knows no owner of {vip}"))?
-                .to_owned(),
-            epoch: seen["epoch"].as_u64().context("an epoch is a number")?,
-        })
+    /// Who owns which VIP, as the speakers of these nodes hold it; fails unless they agree and every VIP
+    /// has an owner. Needs no API server.
+    pub(crate) async fn held_by(&self, nodes: &[&str]) -> Result<BTreeMap<IpAddr, Held>> {
+        let mut agreed: Option<BTreeMap<IpAddr, Held>> = None;
+        for node in nodes {
+            let state = self.state(node).await?;
+            let mut held = BTreeMap::new();
+            for (vip, seen) in state["vips"].as_object().context("VIPs are a map")? {
+                let owner = seen["owner"].as_str();
+                let owner = owner.with_context(|| format!("{node} knows no owner of {vip}"))?;
+                let epoch = seen["epoch"].as_u64().context("an epoch is a number")?;
+                let owner = owner.to_owned();
+                held.insert(vip.parse()?, Held { owner, epoch });
+            }
+            match &agreed {
+                Some(agreed) => ensure!(*agreed == held, "{node} holds {held:?}, others {agreed:?}"),
+                None => agreed = Some(held),
+            }
+        }
+        agreed.context("nobody was asked")
+    }
+
+    /// Waits until the VIPs of the stage have different owners, so that one of them can be left alone.
+    pub(crate) async fn separate(&self) -> Result<()> {
+        let [one, other] = self.vips;
+        loop {
+            let both = self.wait_owned(one).await?.node;
+            if self.wait_owned(other).await?.node != both {
+                return Ok(());
+            }
+            let node = self.lab.node(&both)?;
+            node.term_speaker().await?;
+            self.wait_moved_from(one, &both).await?;
+            self.wait_moved_from(other, &both).await?;
+            node.start_speaker()?;
+            node.wait_speaker_ready().await?;
+        }
     }
 
     /// On how many interfaces a node answers for a VIP.
@@ -218,12 +274,14 @@ impl Stage {
         })
         .await?;
         self.lab.oracle()?.expect(vip);
-        eventually(
-            PATIENCE,
-            &format!("the claim of {vip} names its owner"),
-            async || self.owned(vip).await,
-        )
-        .await
+        self.wait_owned(vip).await
+    }
+
+    /// Waits until the claim of a VIP names its owner. A node that is cut off from all others believes them
+    /// to be dead and clears their names from the claims, once; they write themselves back.
+    pub(crate) async fn wait_owned(&self, vip: IpAddr) -> Result<Owned> {
+        let what = format!("the claim of {vip} names its owner");
+        eventually(PATIENCE, &what, async || self.owned(vip).await).await
     }
 
     /// Starts to ask a VIP a thousand times a second, and waits until it answers.
@@ -233,10 +291,37 @@ impl Stage {
         Ok(prober)
     }
 
+    /// Starts to ask a VIP to which nothing should happen, not so often that this costs another one replies,
+    /// and waits until it answers.
+    pub(crate) async fn probe_beside(&self, vip: IpAddr) -> Result<Prober> {
+        let options = ProberOptions {
+            interval: Duration::from_millis(5),
+            ..ProberOptions::default()
+        };
+        let prober = self.lab.client_host()?.probe(vip, 80, options)?;
+        prober.wait_for_answers(10, PATIENCE).await?;
+        Ok(prober)
+    }
+
     /// Waits until a VIP that failed over answers again, and for a while longer.
     pub(crate) async fn report(prober: Prober) -> Result<ProbeReport> {
         prober.wait_for_answers(300, FAILOVER).await?;
-        prober.stop()
+        let report = prober.stop()?;
+        report.check_pace()?;
+        Ok(report)
+    }
+
+    /// Fails if a client of a VIP lost something, or did not ask.
+    pub(crate) fn lost_nothing(prober: Prober, vip: IpAddr) -> Result<()> {
+        let report = prober.stop()?;
+        report.check_pace()?;
+        let lost: Vec<_> = report.lost_at().collect();
+        ensure!(
+            lost.is_empty(),
+            "nothing happened to {vip}, and of {} datagrams these were lost: {lost:?}",
+            report.sent()
+        );
+        Ok(())
     }
 
     /// Changes what a claim stands for, as a controller would.
@@ -254,20 +339,6 @@ impl Stage {
         let claims: Api<AddressClaim> = Api::all(self.lab.client());
         claims.delete(&claim_name(vip), &DeleteParams::default()).await?;
         Ok(())
-    }
-
-    /// Has kube-proxy of every owner forward one more VIP, which nobody answers for yet.
-    pub(crate) async fn prepare_more(&self, vip: IpAddr) -> Result<()> {
-        self.show(SERVICE, &[&self.vips[..], &[vip]].concat()).await?;
-        for node in OWNERS {
-            self.wait_forwards(node, &[vip]).await?;
-        }
-        Ok(())
-    }
-
-    /// Lends one more VIP to the Service.
-    pub(crate) fn lend_more(&self, vip: IpAddr) -> Result<()> {
-        self.lend(SERVICE, &[vip], "Cluster")
     }
 }
 
