@@ -13,7 +13,7 @@
 //! - Use one [`Boot`] for one run only, also after a crash: it is part of every nonce.
 //! - On [`Output::Superseded`], start anew with a boot above the one it names.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -27,7 +27,9 @@ mod identity;
 mod join;
 mod keys;
 mod packet;
+mod rejected;
 mod replay;
+mod roster;
 #[cfg(test)]
 mod simulation;
 mod swim;
@@ -35,19 +37,19 @@ mod swim;
 pub use envelope::MAX_DATAGRAM;
 pub use identity::SenderId;
 pub use keys::{KeyError, Keys};
+pub use rejected::Rejected;
+pub use roster::{Departure, Member};
 
 use envelope::{OVERHEAD, Opener, Sealer};
 use identity::Identity;
 use join::Join;
 use packet::Packet;
+use roster::Roster;
 use swim::Swim;
 
 /// The longest message of the ownership machine: what is left of a datagram without the envelope,
 /// the kind and the length.
 pub const MAX_MESSAGE: usize = MAX_DATAGRAM - OVERHEAD - 3;
-
-/// Names remembered for senders; the bound is that of the senders themselves.
-const MAX_NAMES: usize = 4096;
 
 /// What one run of a speaker brings to the group.
 #[derive(Clone, Debug)]
@@ -62,26 +64,6 @@ pub struct Config {
     pub keys: Keys,
     /// For the choice of whom to probe and to tell; any value that differs between runs.
     pub seed: u64,
-}
-
-/// A member that is Up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its node.
-    pub name: NodeName,
-    /// Its run. A later one replaces an earlier one without a `Down` in between.
-    pub boot: Boot,
-    /// Where it is reached.
-    pub address: SocketAddr,
-}
-
-/// Why a member is not Up any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure {
-    /// It said so.
-    Left,
-    /// It was silent for too long.
-    Silent,
 }
 
 /// What the machine wants done, or has to say.
@@ -121,46 +103,6 @@ pub enum Output {
     },
 }
 
-/// Why a datagram was dropped. Nothing has changed then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    /// Too short to be one of ours.
-    #[error("the datagram is too short")]
-    Truncated,
-    /// Another version of the envelope.
-    #[error("the datagram has envelope version {0}, which this speaker does not know")]
-    Version(u8),
-    /// Sealed with a secret that we do not hold.
-    #[error("the datagram is sealed with an unknown secret (key id {0})")]
-    UnknownKey(u8),
-    /// Altered, or sealed by somebody who does not hold the secret.
-    #[error("the datagram is not authentic")]
-    Unauthentic,
-    /// Under our own name: our own datagram came back, or another run claims our name.
-    #[error("the datagram carries our own name")]
-    FromOurselves {
-        /// The run that sealed it.
-        boot: Boot,
-    },
-    /// From a run that was replaced.
-    #[error("the datagram is from an earlier run of its sender")]
-    StaleBoot {
-        /// The sender.
-        sender: SenderId,
-        /// Its latest run.
-        known: Boot,
-    },
-    /// Too far behind the latest to say whether it is new.
-    #[error("the datagram is too old")]
-    Stale,
-    /// Accepted before.
-    #[error("the datagram was received before")]
-    Replayed,
-    /// Authentic, but not understood.
-    #[error("the datagram is malformed")]
-    Malformed,
-}
-
 /// The membership of one run of a speaker.
 pub struct Membership {
     keys: Keys,
@@ -171,44 +113,8 @@ pub struct Membership {
     swim: Swim,
     join: Join,
     has_left: bool,
-    /// Members that are Up.
-    members: BTreeMap<NodeName, Member>,
-    /// Members that said they leave, until foca says they are Down.
-    leaving: BTreeSet<NodeName>,
-    /// Names behind the senders of headers, of members Up or not.
-    names: BTreeMap<SenderId, NodeName>,
+    roster: Roster,
     outputs: VecDeque<Output>,
-}
-
-// === impl Departure ===
-
-impl Departure {
-    /// The stable word: metric label and log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Left => "Left",
-            Self::Silent => "Silent",
-        }
-    }
-}
-
-// === impl Rejected ===
-
-impl Rejected {
-    /// The stable word: metric label and log field.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "Truncated",
-            Self::Version(_) => "Version",
-            Self::UnknownKey(_) => "UnknownKey",
-            Self::Unauthentic => "Unauthentic",
-            Self::FromOurselves { .. } => "FromOurselves",
-            Self::StaleBoot { .. } => "StaleBoot",
-            Self::Stale => "Stale",
-            Self::Replayed => "Replayed",
-            Self::Malformed => "Malformed",
-        }
-    }
 }
 
 // === impl Membership ===
@@ -239,9 +145,7 @@ impl Membership {
             swim: Swim::new(identity, seed),
             join: Join::new(now),
             has_left: false,
-            members: BTreeMap::new(),
-            leaving: BTreeSet::new(),
-            names: BTreeMap::new(),
+            roster: Roster::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -291,7 +195,7 @@ impl Membership {
             Packet::Swim(bytes) => self.swim.handle_data(bytes, now),
             Packet::Ownership(bytes) => {
                 // Without a name there is nobody to answer; foca will introduce the sender.
-                if let Some(from) = self.names.get(&sender).cloned() {
+                if let Some(from) = self.roster.name_of(sender).cloned() {
                     let bytes = bytes.to_vec();
                     self.outputs.push_back(Output::Message { from, boot, bytes });
                 }
@@ -303,14 +207,11 @@ impl Membership {
                 Ok(())
             }
             Packet::Welcome(identity) => {
-                if self
-                    .members
-                    .get(&identity.name)
-                    .is_none_or(|m| m.boot != identity.boot)
-                {
-                    self.swim.join(identity, now)
-                } else {
+                let known = self.roster.get(&identity.name);
+                if known.is_some_and(|member| member.boot == identity.boot) {
                     Ok(())
+                } else {
+                    self.swim.join(identity, now)
                 }
             }
             Packet::Leave => self.handle_leave(sender, boot, now),
@@ -362,7 +263,7 @@ impl Membership {
     ///
     /// False when it is not Up or the message is longer than [`MAX_MESSAGE`]: nothing is sent.
     pub fn send(&mut self, to: &NodeName, message: &[u8]) -> bool {
-        match self.members.get(to).map(|member| member.address) {
+        match self.roster.get(to).map(|member| member.address) {
             Some(address) => self.seal_to(address, &Packet::Ownership(message)),
             None => false,
         }
@@ -376,7 +277,7 @@ impl Membership {
         // Straight to everybody: foca's own way tells three members and lets them pass it on, and
         // whoever hears it from them cannot tell it from a death.
         self.has_left = true;
-        let addresses: Vec<_> = self.members.values().map(|member| member.address).collect();
+        let addresses: Vec<_> = self.roster.members().map(|member| member.address).collect();
         for address in addresses {
             self.seal_to(address, &Packet::Leave);
         }
@@ -384,7 +285,7 @@ impl Membership {
 
     /// Members that are Up, without this one.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.roster.members()
     }
 
     /// This run.
@@ -398,7 +299,7 @@ impl Membership {
     }
 
     fn handle_leave(&mut self, sender: SenderId, boot: Boot, now: Time) -> Result<(), foca::Error> {
-        let name = self.names.get(&sender);
+        let name = self.roster.name_of(sender);
         let Some(identity) = self
             .swim
             .members()
@@ -408,9 +309,7 @@ impl Membership {
         else {
             return Ok(());
         };
-        if self.members.contains_key(&identity.name) {
-            self.leaving.insert(identity.name.clone());
-        }
+        self.roster.note_leaving(&identity.name);
         self.swim.bury(identity, now)
     }
 
@@ -418,21 +317,20 @@ impl Membership {
     fn settle(&mut self, now: Time) {
         self.flush_swim();
         while let Some(notification) = self.swim.poll_notification() {
-            match notification {
-                OwnedNotification::MemberUp(identity) => self.rise(identity),
-                OwnedNotification::MemberDown(identity) => self.fall(&identity),
-                OwnedNotification::Rename(_, new) => {
-                    self.remember(&new);
-                    // Still Up under another identity; if it was not, `MemberUp` follows.
-                    if self.members.contains_key(&new.name) {
-                        self.rise(new);
-                    }
+            let news = match notification {
+                OwnedNotification::MemberUp(identity) => self.roster.rise(identity),
+                OwnedNotification::MemberDown(identity) => self.roster.fall(&identity),
+                OwnedNotification::Rename(_, new) => self.roster.rename(new),
+                OwnedNotification::Active => {
+                    self.join.set_settled(true, now);
+                    None
                 }
-                OwnedNotification::Active => self.join.set_settled(true, now),
                 OwnedNotification::Idle | OwnedNotification::Defunct | OwnedNotification::Rejoin(_) => {
                     self.join.set_settled(false, now);
+                    None
                 }
-            }
+            };
+            self.outputs.extend(news);
         }
     }
 
@@ -440,44 +338,6 @@ impl Membership {
         while let Some((to, bytes)) = self.swim.poll_send() {
             self.seal_to(to.address, &Packet::Swim(&bytes));
         }
-    }
-
-    fn rise(&mut self, identity: Identity) {
-        self.remember(&identity);
-        let Identity {
-            name, boot, address, ..
-        } = identity;
-        self.leaving.remove(&name);
-        let member = Member { name, boot, address };
-        let before = self.members.insert(member.name.clone(), member.clone());
-        // A renewal within the same run is foca's business alone.
-        if before.as_ref() != Some(&member) {
-            self.outputs.push_back(Output::Up(member));
-        }
-    }
-
-    fn fall(&mut self, identity: &Identity) {
-        let departure = if self.leaving.remove(&identity.name) {
-            Departure::Left
-        } else {
-            Departure::Silent
-        };
-        if let Some(Member { name, boot, .. }) = self.members.remove(&identity.name) {
-            self.outputs.push_back(Output::Down {
-                name,
-                boot,
-                departure,
-            });
-        }
-    }
-
-    fn remember(&mut self, identity: &Identity) {
-        if self.names.len() >= MAX_NAMES {
-            let members = &self.members;
-            self.names.retain(|_, name| members.contains_key(name));
-        }
-        self.names
-            .insert(SenderId::of(&identity.name), identity.name.clone());
     }
 
     fn seal_to(&mut self, to: SocketAddr, packet: &Packet<'_>) -> bool {
@@ -493,7 +353,7 @@ impl fmt::Debug for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Membership")
             .field("identity", self.swim.identity())
-            .field("members", &self.members)
+            .field("roster", &self.roster)
             .finish_non_exhaustive()
     }
 }

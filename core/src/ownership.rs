@@ -51,17 +51,17 @@ mod sync;
 mod take;
 mod timing;
 mod view;
+mod vip;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::facts::Facts;
-use crate::interface::IfIndex;
 use crate::node::{Boot, NodeName};
 use crate::plan::Plan;
 use crate::reason::MoveReason;
-use crate::record::{Epoch, Record};
+use crate::record::Epoch;
 use crate::table::{Standing, Table, Version};
 use crate::time::Time;
 
@@ -75,6 +75,7 @@ use self::inputs::Lingering;
 use self::member::Member;
 use self::start::Start;
 use self::take::Orphan;
+use self::vip::{Lost, Tenure, VipState};
 
 /// What a machine is built with.
 #[derive(Clone, Debug)]
@@ -192,66 +193,6 @@ pub struct Ownership {
     revision: u64,
     bursts: u64,
     effects: VecDeque<Effect>,
-}
-
-/// What is known of one VIP.
-#[derive(Debug, Default)]
-struct VipState {
-    /// The highest epoch seen in records and floors; new records are above it.
-    floor: Epoch,
-    /// The version of the claim in whose view an owner found it gone; 0 if none did.
-    gone_version: u64,
-    /// The other live members that own it by their tables: more than one only until they have met.
-    holders: BTreeSet<NodeName>,
-    /// Who lost it last, and why.
-    lost: Option<Lost>,
-    /// The greatest record of a live member when it was looked at last.
-    owner: Option<Record>,
-    /// Since when no live member owns it, and whether that is long enough to say so in its status.
-    unowned_since: Option<Time>,
-    is_abandoned: bool,
-    /// The status has been seen with an owner since then, and then without. If it has one again,
-    /// whoever wrote it is alive beyond a partition of the gossip, and is not cleared again until
-    /// this time.
-    was_named: bool,
-    was_cleared: bool,
-    defended_until: Option<Time>,
-    /// Since when there is no claim.
-    absent_since: Option<Time>,
-}
-
-/// The loss of a VIP by the member that owned it last.
-#[derive(Clone, Debug)]
-struct Lost {
-    epoch: Epoch,
-    /// The member. `None`: not known here. Another one fell silent before its record.
-    node: Option<NodeName>,
-    reason: MoveReason,
-    /// A greater record may stand that is not known here: its holder will tell.
-    is_superseded: bool,
-}
-
-/// This node's ownership of one VIP.
-#[derive(Debug)]
-struct Tenure {
-    epoch: Epoch,
-    slot: u8,
-    reason: MoveReason,
-    from: Option<NodeName>,
-    /// Where to answer. Empty only for a moment: while it is offered because they all vanished.
-    interfaces: BTreeSet<IfIndex>,
-    burst: u64,
-    /// The version of the claim in the last view in which it had holders.
-    claim_version: u64,
-    /// Smaller records that were answered, by who stated them.
-    refuted: BTreeMap<NodeName, Epoch>,
-    /// How often the epoch was raised above a remembered one, and when it may be again.
-    raises: u32,
-    raise_after: Time,
-    /// Since when the claim's status has a higher epoch.
-    outdone_since: Option<Time>,
-    /// Members that did not take it when it was offered.
-    tried: BTreeSet<NodeName>,
 }
 
 // === impl Ownership ===

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::facts::{Advertisement, ClaimFacts, HolderFacts, NodeFacts};
-use crate::interface::{Interface, MacAddress};
+use crate::interface::{IfIndex, Interface, MacAddress};
 use crate::plan::Announcement;
 use crate::service::{ServiceKey, TrafficPolicy};
 
