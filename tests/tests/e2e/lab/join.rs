@@ -1,5 +1,6 @@
 //! How speakers find each other, and that none calls itself ready before it has.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,19 +22,14 @@ async fn a_speaker_is_ready_when_it_has_joined_and_knows_what_the_others_own() -
     lab.install_crds().await?;
     // Its peer is a Ready node, whose speaker never comes.
     let alone = start_beside(&lab, "n1", "alone", &[], &[])?;
-    wait_missing(
-        &lab,
-        "n1",
-        &["missing: other speakers, or two seconds", "greeting the seeds"],
-    )
-    .await?;
-    wait_missing(
-        &lab,
-        "n1",
-        &["missing: what the other speakers own", "waiting for n2"],
-    )
-    .await?;
-    wait_ready(&lab, "n1").await?;
+    let missed = missed_until_ready(&lab, "n1").await?;
+    for words in [
+        ["missing: other speakers, or two seconds", "greeting the seeds"],
+        ["missing: what the other speakers own", "waiting for n2"],
+    ] {
+        let is_said = |line: &String| words.iter().all(|word| line.contains(word));
+        ensure!(missed.iter().any(is_said), "never {words:?}, but {missed:#?}");
+    }
     wait_members(&lab, "n1", 0).await?;
     drop(alone);
 
@@ -118,6 +114,22 @@ async fn wait_missing(lab: &Lab, node: &str, words: &[&str]) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Every line that a speaker shows before it is ready. It shows some for two seconds only.
+async fn missed_until_ready(lab: &Lab, node: &str) -> Result<BTreeSet<String>> {
+    let mut missed = BTreeSet::new();
+    eventually(NOTICE, &format!("{node} is ready"), async || {
+        let page = lab.node(node)?.speaker_admin("/readyz").await?;
+        let is_ready = page.status == 200;
+        if !is_ready {
+            missed.extend(page.body.lines().map(str::to_owned));
+        }
+        ensure!(is_ready, "it says {page:?}");
+        Ok(())
+    })
+    .await?;
+    Ok(missed)
 }
 
 async fn wait_ready(lab: &Lab, node: &str) -> Result<()> {
