@@ -64,7 +64,7 @@ impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
             .iter()
             .filter(|holder| holder.traffic_policy == TrafficPolicy::Local);
         for holder in local {
-            let hosts = self.facts.local_endpoints.get(&holder.service);
+            let hosts = self.facts.hosts_of(&holder.service, vip);
             let hosts = hosts.filter(|hosts| hosts.iter().any(&self.is_live));
             if hosts.is_some_and(|hosts| !hosts.contains(node)) {
                 return Err(Withheld::NoLocalEndpoint);

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Family;
 use crate::interface::Interface;
 use crate::node::NodeName;
 use crate::service::{ServiceKey, TrafficPolicy};
@@ -23,8 +24,9 @@ pub struct Facts {
     pub pools: BTreeMap<String, Vec<Advertisement>>,
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, NodeFacts>,
-    /// Serving endpoints of the Services of policy Local: the nodes that host one.
-    pub local_endpoints: BTreeMap<ServiceKey, BTreeSet<NodeName>>,
+    /// Serving endpoints of the Services of policy Local: the nodes that host one, by the family that
+    /// the proxy forwards to them.
+    pub local_endpoints: BTreeMap<Family, BTreeMap<ServiceKey, BTreeSet<NodeName>>>,
     /// This node's usable interfaces.
     pub interfaces: Vec<Interface>,
 }
@@ -100,6 +102,16 @@ pub struct NodeFacts {
     pub network_unavailable: bool,
     /// Its first InternalIP: where its speaker can be reached.
     pub internal_ip: Option<IpAddr>,
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// The nodes that host a serving endpoint for a VIP of a Service of policy Local; `None` when
+    /// there is none.
+    pub fn hosts_of(&self, service: &ServiceKey, vip: IpAddr) -> Option<&BTreeSet<NodeName>> {
+        self.local_endpoints.get(&Family::of(vip))?.get(service)
+    }
 }
 
 // === impl Selector ===

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::address::Family;
 use crate::facts::{HolderFacts, Selector};
 use crate::interface::MacAddress;
 use crate::service::ServiceKey;
@@ -174,6 +175,10 @@ fn without_an_allowed_interface_a_node_is_no_candidate() {
     assert_eq!(judge(&facts), Err(Withheld::NoInterface));
 }
 
+fn hosts(facts: &mut Facts, family: Family) -> &mut BTreeMap<ServiceKey, BTreeSet<NodeName>> {
+    facts.local_endpoints.entry(family).or_default()
+}
+
 #[test]
 fn policy_local_asks_for_an_endpoint_of_every_local_holder() {
     let mut facts = mk_facts();
@@ -182,14 +187,12 @@ fn policy_local_asks_for_an_endpoint_of_every_local_holder() {
     let there = BTreeSet::from([NodeName::from("beta")]);
     for service in ["web", "api"] {
         let service = ServiceKey::new("default", service);
-        facts.local_endpoints.insert(service, there.clone());
+        hosts(&mut facts, Family::V4).insert(service, there.clone());
     }
     assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint));
 
     for (service, expected) in [("web", Err(Withheld::NoLocalEndpoint)), ("api", Ok(vec![1]))] {
-        let hosts = facts
-            .local_endpoints
-            .get_mut(&ServiceKey::new("default", service));
+        let hosts = hosts(&mut facts, Family::V4).get_mut(&ServiceKey::new("default", service));
         hosts.expect("it is there").insert(ALPHA.into());
         assert_eq!(judge(&facts), expected, "after {service} has come here");
     }
@@ -203,11 +206,13 @@ fn policy_local_asks_for_nothing_while_no_live_member_hosts_an_endpoint() {
 
     let service = ServiceKey::new("default", "web");
     let dead = BTreeSet::from([NodeName::from("dead")]);
-    facts.local_endpoints.insert(service.clone(), dead);
+    hosts(&mut facts, Family::V4).insert(service.clone(), dead);
     assert_eq!(judge(&facts), Ok(vec![1]), "its host is dead");
 
-    facts
-        .local_endpoints
-        .insert(service, BTreeSet::from(["dead".into(), "beta".into()]));
+    let beta = BTreeSet::from(["dead".into(), "beta".into()]);
+    hosts(&mut facts, Family::V6).insert(service.clone(), beta.clone());
+    assert_eq!(judge(&facts), Ok(vec![1]), "the other is of the other family");
+
+    hosts(&mut facts, Family::V4).insert(service, beta);
     assert_eq!(judge(&facts), Err(Withheld::NoLocalEndpoint));
 }

@@ -1,6 +1,7 @@
 //! Decides which members are live, and what follows when that changes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::member::{Inbound, Member, Outbound};
 use super::{Lost, Ownership};
@@ -185,14 +186,14 @@ impl Ownership {
     /// of a candidate than before.
     fn review_hosted(&mut self, node: &NodeName) {
         let facts = &self.facts;
-        let is_hosted = |holder: &HolderFacts| {
-            let hosts = facts.local_endpoints.get(&holder.service);
+        let is_hosted = |vip: IpAddr, holder: &HolderFacts| {
+            let hosts = facts.hosts_of(&holder.service, vip);
             holder.traffic_policy == TrafficPolicy::Local && hosts.is_some_and(|hosts| hosts.contains(node))
         };
         let hosted = facts
             .claims
             .iter()
-            .filter(|(_, claim)| claim.holders.iter().any(is_hosted));
+            .filter(|(vip, claim)| claim.holders.iter().any(|holder| is_hosted(**vip, holder)));
         self.dirty.extend(hosted.map(|(vip, _)| *vip));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ferrolb_core::address::Family;
 use ferrolb_core::facts::{Advertisement, ClaimFacts, Facts, HolderFacts, NodeFacts, Requirement, Selector};
 use ferrolb_core::interface::{IfIndex, Interface, MacAddress};
 use ferrolb_core::node::NodeName;
@@ -134,7 +135,8 @@ impl World {
 
     pub(crate) fn set_endpoint(&mut self, vip: IpAddr, node: &NodeName, is_serving: bool) {
         self.version += 1;
-        let hosts = self.facts.local_endpoints.entry(mk_service(vip)).or_default();
+        let hosts = self.facts.local_endpoints.entry(Family::of(vip)).or_default();
+        let hosts = hosts.entry(mk_service(vip)).or_default();
         if is_serving {
             hosts.insert(node.clone());
         } else {
@@ -188,7 +190,7 @@ pub(crate) fn objections(
     let is_any_included = facts.nodes.values().any(|node| !is_excluded(node));
     let holder = &claim.holders[0];
     let is_selected = holder.advertisements == ["all"] || own.labels.contains_key("zone");
-    let hosts = facts.local_endpoints.get(&holder.service);
+    let hosts = facts.hosts_of(&holder.service, vip);
     let live_hosts: BTreeSet<_> = hosts.into_iter().flatten().filter(|host| is_live(host)).collect();
     let is_hosting =
         holder.traffic_policy == TrafficPolicy::Cluster || live_hosts.is_empty() || live_hosts.contains(node);

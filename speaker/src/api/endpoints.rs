@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ferrolb_core::address::Family;
 use ferrolb_core::node::NodeName;
 use ferrolb_core::service::ServiceKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -14,6 +15,8 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 pub(super) struct SliceFacts {
     /// The Service; `None` for slices that belong to none.
     service: Option<ServiceKey>,
+    /// Whether the addresses are of this family; `None` for names.
+    family: Option<Family>,
     /// Nodes that host a serving endpoint.
     nodes: BTreeSet<NodeName>,
 }
@@ -24,6 +27,9 @@ pub(super) fn slice_facts(slice: EndpointSlice) -> SliceFacts {
     let namespace = slice.metadata.namespace.unwrap_or_default();
     SliceFacts {
         service: name.map(|name| ServiceKey { namespace, name }),
+        family: Family::ALL
+            .into_iter()
+            .find(|family| family.as_str() == slice.address_type),
         nodes: slice
             .endpoints
             .into_iter()
@@ -34,19 +40,22 @@ pub(super) fn slice_facts(slice: EndpointSlice) -> SliceFacts {
     }
 }
 
-/// The nodes of each of these Services, over all its slices.
+/// The nodes of each of these Services, over all its slices of a family.
 pub(super) fn nodes_of<'a>(
     services: &BTreeSet<&ServiceKey>,
     slices: impl Iterator<Item = &'a SliceFacts>,
-) -> BTreeMap<ServiceKey, BTreeSet<NodeName>> {
-    let mut nodes = BTreeMap::<ServiceKey, BTreeSet<NodeName>>::new();
+) -> BTreeMap<Family, BTreeMap<ServiceKey, BTreeSet<NodeName>>> {
+    let mut nodes = BTreeMap::<Family, BTreeMap<ServiceKey, BTreeSet<NodeName>>>::new();
     for slice in slices {
-        if let Some(service) = slice
-            .service
-            .as_ref()
-            .filter(|service| services.contains(service))
+        if let Some(family) = slice.family
+            && let Some(service) = slice
+                .service
+                .as_ref()
+                .filter(|service| services.contains(service))
         {
             nodes
+                .entry(family)
+                .or_default()
                 .entry(service.clone())
                 .or_default()
                 .extend(slice.nodes.iter().cloned());
@@ -70,13 +79,19 @@ mod tests {
 
     use super::*;
 
-    fn mk_slice(service: &str, endpoints: &serde_json::Value) -> SliceFacts {
+    fn mk_raw_slice(service: &str) -> EndpointSlice {
         let slice = json!({
             "metadata": {"name": "s", "namespace": "default", "labels": {"kubernetes.io/service-name": service}},
-            "addressType": "IPv4",
-            "endpoints": endpoints,
+            "addressType": "IPv4", "endpoints": [],
         });
-        slice_facts(serde_json::from_value(slice).expect("a slice"))
+        serde_json::from_value(slice).expect("a slice")
+    }
+
+    fn mk_slice(service: &str, endpoints: &serde_json::Value) -> SliceFacts {
+        slice_facts(EndpointSlice {
+            endpoints: serde_json::from_value(endpoints.clone()).expect("endpoints"),
+            ..mk_raw_slice(service)
+        })
     }
 
     #[test]
@@ -109,6 +124,25 @@ mod tests {
         ];
         let web = ServiceKey::new("default", "web");
         let expected = BTreeMap::from([(web.clone(), BTreeSet::from(["n1", "n2"].map(NodeName::from)))]);
+        let expected = BTreeMap::from([(Family::V4, expected)]);
+        assert_eq!(nodes_of(&BTreeSet::from([&web]), slices.iter()), expected);
+    }
+
+    #[test]
+    fn families_are_kept_apart_and_names_are_left_out() {
+        let web = ServiceKey::new("default", "web");
+        let slices = ["IPv4", "IPv6", "FQDN"].map(|family| {
+            slice_facts(EndpointSlice {
+                address_type: family.to_owned(),
+                endpoints: vec![Endpoint {
+                    node_name: Some(family.to_owned()),
+                    ..Endpoint::default()
+                }],
+                ..mk_raw_slice("web")
+            })
+        });
+        let on = |node: &str| BTreeMap::from([(web.clone(), BTreeSet::from([NodeName::from(node)]))]);
+        let expected = BTreeMap::from([(Family::V4, on("IPv4")), (Family::V6, on("IPv6"))]);
         assert_eq!(nodes_of(&BTreeSet::from([&web]), slices.iter()), expected);
     }
 }

@@ -1,6 +1,13 @@
 //! What follows from facts that change.
 
 use super::*;
+use crate::address::Family;
+
+/// Endpoints of a Service are on these nodes.
+fn host(group: &mut Group, service: ServiceKey, nodes: BTreeSet<NodeName>) {
+    let endpoints = group.facts.local_endpoints.entry(Family::V4).or_default();
+    endpoints.insert(service, nodes);
+}
 
 #[test]
 fn a_vanished_pool_keeps_its_advertisements_for_ten_seconds() {
@@ -52,7 +59,7 @@ fn under_policy_local_who_hosts_an_endpoint_owns_and_anybody_while_no_live_membe
     claim.holders[0].traffic_policy = TrafficPolicy::Local;
     group.facts.claims.insert(vip(0), claim);
     let hosts = BTreeSet::from(["n3".into()]);
-    group.facts.local_endpoints.insert(mk_service(vip(0)), hosts);
+    host(&mut group, mk_service(vip(0)), hosts);
     group.tell_all();
     group.run(millis(1_000));
     assert_eq!(group.announcers(vip(0)), ["n3"]);
@@ -75,7 +82,7 @@ fn an_owner_without_endpoint_gives_way_when_a_member_comes_that_hosts_one() {
     let claim = group.facts.claims.get_mut(&vip(0)).unwrap();
     claim.holders[0].traffic_policy = TrafficPolicy::Local;
     let hosts = BTreeSet::from(["n2".into()]);
-    group.facts.local_endpoints.insert(mk_service(vip(0)), hosts);
+    host(&mut group, mk_service(vip(0)), hosts);
     group.tell("n1");
     assert_eq!(group.announcers(vip(0)), ["n1"]);
     group.boot("n2", 1);
@@ -94,10 +101,7 @@ fn services_that_share_a_vip_share_its_owner() {
         advertisements: vec!["all".to_owned()],
     };
     let hosts = |node: &str| BTreeSet::from([node.into()]);
-    group
-        .facts
-        .local_endpoints
-        .insert(other.service.clone(), hosts("n3"));
+    host(&mut group, other.service.clone(), hosts("n3"));
     let holders = &mut group.facts.claims.get_mut(&vip(0)).unwrap().holders;
     holders.push(other.clone());
     group.tell_all();
@@ -105,7 +109,7 @@ fn services_that_share_a_vip_share_its_owner() {
     group.run(millis(4_000));
     assert_eq!(group.announcers(vip(0)), ["n3"], "{:#?}", group.moves);
     // What one of them asks for moves the VIP of both.
-    group.facts.local_endpoints.insert(other.service, hosts("n1"));
+    host(&mut group, other.service, hosts("n1"));
     group.tell_all();
     group.run(millis(1_000));
     assert_eq!(group.announcers(vip(0)), ["n1"], "{:#?}", group.moves);

@@ -5,6 +5,7 @@
     clippy::indexing_slicing
 )]
 
+use ferrolb_core::address::Family;
 use serde_json::json;
 
 use super::super::endpoints::slice_facts;
@@ -126,7 +127,7 @@ fn local_claims_wait_for_the_endpoints_and_hold_nothing_else_up() {
         ServiceKey::new("default", format!("svc-{API}")),
         BTreeSet::from([NodeName::from("n3")]),
     )]);
-    assert_eq!(facts.local_endpoints, expected);
+    assert_eq!(facts.local_endpoints, BTreeMap::from([(Family::V4, expected)]));
 }
 
 #[test]
