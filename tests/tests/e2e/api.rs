@@ -1,5 +1,7 @@
 //! The real API server alone, and our controller with it.
 
+use crate::{churn, tenant};
+
 mod adoption;
 mod chart;
 mod classes;
@@ -10,9 +12,7 @@ mod pools;
 mod release;
 mod replicas;
 mod samples;
-mod scale;
 mod settled;
 mod shared;
 mod start;
 mod startup;
-mod tenant;

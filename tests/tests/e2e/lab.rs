@@ -1,10 +1,12 @@
 //! Real binaries as processes of node namespaces.
 
+mod crash;
 mod docs;
 mod end;
 mod join;
 mod oracle;
 mod ownership;
+mod scale;
 mod start;
 mod traffic;
 mod wire;

@@ -17,19 +17,19 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 /// How long the controller may take: far longer than it does, for a machine that is busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One namespace.
 #[derive(Clone)]
-pub(super) struct Tenant {
-    pub(super) client: Client,
-    pub(super) namespace: String,
+pub(crate) struct Tenant {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
 }
 
 // === impl Tenant ===
 
 impl Tenant {
-    pub(super) async fn new(lab: &Lab, namespace: &str) -> Result<Self> {
+    pub(crate) async fn new(lab: &Lab, namespace: &str) -> Result<Self> {
         lab.create_namespace(namespace).await?;
         Ok(Self {
             client: lab.client(),
@@ -37,20 +37,20 @@ impl Tenant {
         })
     }
 
-    pub(super) fn services(&self) -> Api<Service> {
+    pub(crate) fn services(&self) -> Api<Service> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    pub(super) fn claims(&self) -> Api<AddressClaim> {
+    pub(crate) fn claims(&self) -> Api<AddressClaim> {
         Api::all(self.client.clone())
     }
 
-    pub(super) fn pools(&self) -> Api<AddressPool> {
+    pub(crate) fn pools(&self) -> Api<AddressPool> {
         Api::all(self.client.clone())
     }
 
     /// Creates a pool without quarantine that lends only when asked for; `spec` adds to that.
-    pub(super) async fn pool(&self, name: &str, spec: Value) -> Result<AddressPool> {
+    pub(crate) async fn pool(&self, name: &str, spec: Value) -> Result<AddressPool> {
         let mut pool = json!({
             "apiVersion": "ferrolb.io/v1alpha1",
             "kind": "AddressPool",
@@ -66,14 +66,14 @@ impl Tenant {
     }
 
     /// Changes the spec of a pool.
-    pub(super) async fn change_pool(&self, name: &str, spec: Value) -> Result<()> {
+    pub(crate) async fn change_pool(&self, name: &str, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.pools().patch(name, &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
     /// Creates a Service of type LoadBalancer with one port and no node port; `change` adds to that.
-    pub(super) async fn service(&self, name: &str, change: Value) -> Result<Service> {
+    pub(crate) async fn service(&self, name: &str, change: Value) -> Result<Service> {
         let mut service = json!({
             "apiVersion": "v1",
             "kind": "Service",
@@ -93,18 +93,18 @@ impl Tenant {
     }
 
     /// Creates a Service that wants its address from this pool.
-    pub(super) async fn service_from(&self, pool: &str, name: &str) -> Result<Service> {
+    pub(crate) async fn service_from(&self, pool: &str, name: &str) -> Result<Service> {
         self.service(name, asking(pool)).await
     }
 
-    pub(super) async fn change(&self, name: &str, change: Value) -> Result<Service> {
+    pub(crate) async fn change(&self, name: &str, change: Value) -> Result<Service> {
         let patch = Patch::Merge(change);
         let changed = self.services().patch(name, &PatchParams::default(), &patch).await;
         Ok(changed?)
     }
 
     /// Writes a Service's status, as another load balancer would.
-    pub(super) async fn change_status(&self, name: &str, status: Value) -> Result<Service> {
+    pub(crate) async fn change_status(&self, name: &str, status: Value) -> Result<Service> {
         let patch = Patch::Merge(json!({ "status": status }));
         let params = PatchParams {
             field_manager: Some("somebody-else".to_owned()),
@@ -113,13 +113,13 @@ impl Tenant {
         Ok(self.services().patch_status(name, &params, &patch).await?)
     }
 
-    pub(super) async fn delete(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete(&self, name: &str) -> Result<()> {
         self.services().delete(name, &DeleteParams::default()).await?;
         Ok(())
     }
 
     /// Waits until a Service shows exactly these addresses, in this order, as VIPs.
-    pub(super) async fn shows(&self, name: &str, addresses: &[&str]) -> Result<Service> {
+    pub(crate) async fn shows(&self, name: &str, addresses: &[&str]) -> Result<Service> {
         let wanted: Vec<Value> = addresses
             .iter()
             .map(|address| json!({ "ip": address, "ipMode": "VIP" }))
@@ -139,7 +139,7 @@ impl Tenant {
 
     /// Waits until a Service shows nothing and its condition is False for this reason; returns the
     /// message.
-    pub(super) async fn is_refused(&self, name: &str, reason: &str) -> Result<String> {
+    pub(crate) async fn is_refused(&self, name: &str, reason: &str) -> Result<String> {
         eventually(
             PATIENCE,
             &format!("{name} is refused an address: {reason}"),
@@ -156,13 +156,13 @@ impl Tenant {
         .await
     }
 
-    pub(super) async fn claim(&self, address: &str) -> Result<Option<AddressClaim>> {
+    pub(crate) async fn claim(&self, address: &str) -> Result<Option<AddressClaim>> {
         let address: IpAddr = address.parse()?;
         Ok(self.claims().get_opt(&claim_name(address)).await?)
     }
 
     /// Waits until an address has no claim.
-    pub(super) async fn has_no_claim(&self, address: &str) -> Result<()> {
+    pub(crate) async fn has_no_claim(&self, address: &str) -> Result<()> {
         eventually(PATIENCE, &format!("the claim of {address} is gone"), async || {
             let claim = self.claim(address).await?;
             ensure!(claim.is_none(), "it says {:?}", claim.map(|claim| claim.spec));
@@ -172,7 +172,7 @@ impl Tenant {
     }
 
     /// Waits until the claim of an address is in this state.
-    pub(super) async fn claim_is(&self, address: &str, state: &str) -> Result<AddressClaim> {
+    pub(crate) async fn claim_is(&self, address: &str, state: &str) -> Result<AddressClaim> {
         eventually(
             PATIENCE,
             &format!("the claim of {address} is {state}"),
@@ -187,7 +187,7 @@ impl Tenant {
     }
 
     /// The Events about an object, oldest first: type, reason and note.
-    pub(super) async fn events(&self, kind: &str, name: &str) -> Result<Vec<[String; 3]>> {
+    pub(crate) async fn events(&self, kind: &str, name: &str) -> Result<Vec<[String; 3]>> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut about: Vec<Event> = events
             .list(&ListParams::default())
@@ -208,7 +208,7 @@ impl Tenant {
     }
 
     /// Waits until the Events about an object have exactly these types and reasons.
-    pub(super) async fn has_events(&self, kind: &str, name: &str, wanted: &[[&str; 2]]) -> Result<()> {
+    pub(crate) async fn has_events(&self, kind: &str, name: &str, wanted: &[[&str; 2]]) -> Result<()> {
         eventually(
             PATIENCE,
             &format!("{kind} {name} has the Events {wanted:?}"),
@@ -226,14 +226,14 @@ impl Tenant {
 
 /// A condition, as far as people read it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) status: String,
-    pub(super) reason: String,
-    pub(super) message: String,
+pub(crate) struct Said {
+    pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) message: String,
 }
 
 /// Our condition of a Service.
-pub(super) fn condition(service: &Service) -> Option<Said> {
+pub(crate) fn condition(service: &Service) -> Option<Said> {
     let conditions = service.status.as_ref()?.conditions.as_ref()?;
     let ours = conditions
         .iter()
@@ -246,7 +246,7 @@ pub(super) fn condition(service: &Service) -> Option<Said> {
 }
 
 /// A Service's `status.loadBalancer.ingress`; an empty list if there is none.
-pub(super) fn shown(service: &Service) -> Value {
+pub(crate) fn shown(service: &Service) -> Value {
     let status = service.status.as_ref();
     let balancer = status.and_then(|status| status.load_balancer.as_ref());
     json!(
@@ -257,18 +257,18 @@ pub(super) fn shown(service: &Service) -> Value {
 }
 
 /// The number of a version: etcd counts all writes of a cluster in one sequence.
-pub(super) fn version(object: &impl ResourceExt) -> Result<u64> {
+pub(crate) fn version(object: &impl ResourceExt) -> Result<u64> {
     let version = object.resource_version().context("an object without a version")?;
     version.parse().with_context(|| format!("{version} is no number"))
 }
 
 /// The annotation that asks for a pool.
-pub(super) fn asking(pool: &str) -> Value {
+pub(crate) fn asking(pool: &str) -> Value {
     json!({ "metadata": { "annotations": { "ferrolb.io/address-pool": pool } } })
 }
 
 /// Puts `change` over `base`, key by key.
-pub(super) fn merge(base: &mut Value, change: Value) {
+pub(crate) fn merge(base: &mut Value, change: Value) {
     match (base, change) {
         (Value::Object(base), Value::Object(change)) => {
             for (key, value) in change {
