@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::home::LabId;
+use ferrolb_tests::lab::kube_proxy::ProxyMode;
+use ferrolb_tests::lab::product::Controller;
 use ferrolb_tests::lab::teardown::Remains;
 use ferrolb_tests::lab::{Lab, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 /// Starts a lab in a process of its own; returns when its id is known, which is long before it works.
 fn start_owner(kind: &str) -> Result<(Child, LabId, BufReader<impl std::io::Read>)> {
@@ -93,21 +96,50 @@ async fn a_lab_is_gone_after_a_panic() -> Result<()> {
     Ok(())
 }
 
+/// A lab with everything that runs in a cluster and a Service with an endpoint.
+async fn start_serving(app: &str, proxy: ProxyMode) -> Result<(Vec<Controller>, Lab)> {
+    let lab = Lab::builder().process_nodes(2).proxy(proxy).start().await?;
+    lab.install_crds().await?;
+    lab.create_pool("lan", &["192.0.2.200/31", "2001:db8::200/127"])
+        .await?;
+    let controllers = lab.start_controller(1, &[]).await?;
+    lab.start_speakers(&[]).await?;
+    lab.run_app(app, &["n2"]).await?;
+    lab.create_load_balancer(app, json!({})).await?;
+    Ok((controllers, lab))
+}
+
+/// Waits until a client is served by the application of its own lab, over both families.
+async fn serves(lab: &Lab, app: &str) -> Result<()> {
+    let client = lab.client_host()?;
+    for vip in lab.wait_addresses(app, 2).await? {
+        let what = format!("a client is served by {app} at {vip}");
+        let served = eventually(Duration::from_secs(20), &what, async || {
+            client.http_get(vip, 80).await
+        });
+        let served = served.await?;
+        ensure!(served.pod.starts_with(app), "{vip} belongs to {app}: {served:?}");
+        lab.oracle()?.expect(vip);
+    }
+    Ok(())
+}
+
+/// With the same addresses and names, and each way in which kube-proxy works.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_labs_run_side_by_side() -> Result<()> {
     let (one, two) = tokio::try_join!(
-        Lab::builder().process_nodes(1).start(),
-        Lab::builder().process_nodes(1).start()
+        start_serving("one", ProxyMode::Nftables),
+        start_serving("two", ProxyMode::Iptables)
     )?;
-    one.kubectl(["create", "namespace", "only-in-one"])?;
-    let namespaces = two.kubectl(["get", "namespaces", "-o", "name"])?;
-    ensure!(!namespaces.contains("only-in-one"), "{namespaces}");
-    let (first, second) = (one.home().id().clone(), two.home().id().clone());
+    for ((_, lab), app) in [(&one, "one"), (&two, "two")] {
+        serves(lab, app).await?;
+    }
+    let (first, second) = (one.1.home().id().clone(), two.1.home().id().clone());
     ensure!(first != second);
     drop(one);
     ensure!(Remains::of(&first).is_empty(), "{:?}", Remains::of(&first));
-    two.kubectl(["get", "nodes"])?;
-    two.node("n1")?.check_running()?;
+    serves(&two.1, "two").await?;
+    two.1.node("n1")?.check_running()?;
     drop(two);
     ensure!(Remains::of(&second).is_empty(), "{:?}", Remains::of(&second));
     Ok(())

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::eventually;
 use serde_json::json;
 
@@ -33,6 +33,38 @@ async fn wait_silent(stage: &Stage, vip: IpAddr) -> Result<()> {
     let neighbor = client.neighbor(vip)?;
     ensure!(neighbor.is_none(), "{vip} resolves to {neighbor:?}");
     Ok(())
+}
+
+/// How many watches of EndpointSlices the API server serves, kube-proxy's among them.
+async fn slice_watches(stage: &Stage) -> Result<u64> {
+    let request = http::Request::get("/metrics").body(Vec::new())?;
+    let metrics = stage.lab.client().request_text(request).await?;
+    let mut watches = 0;
+    for line in metrics.lines() {
+        if line.starts_with("apiserver_longrunning_requests{")
+            && line.contains("resource=\"endpointslices\"")
+            && line.contains("verb=\"WATCH\"")
+        {
+            let (_, count) = line.rsplit_once(' ').context("a sample without a value")?;
+            watches += count.parse::<u64>()?;
+        }
+    }
+    ensure!(
+        watches > 0,
+        "kube-proxy watches, but the API server does not say so"
+    );
+    Ok(watches)
+}
+
+/// Waits until there are that many.
+async fn wait_slice_watches(stage: &Stage, expected: u64) -> Result<()> {
+    let what = format!("there are {expected} watches of EndpointSlices");
+    eventually(PATIENCE, &what, async || {
+        let watches = slice_watches(stage).await?;
+        ensure!(watches == expected, "there are {watches}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +99,10 @@ async fn with_policy_local_the_owner_is_where_an_endpoint_is() -> Result<()> {
     let policy = json!({ "externalTrafficPolicy": "Local" });
     stage.lab.create_load_balancer(LOCAL, policy).await?;
     stage.show(LOCAL, &vips).await?;
+    let watches = slice_watches(&stage).await?;
     stage.lend(LOCAL, &vips, "Local")?;
+    let speakers = u64::try_from(stage.lab.nodes().len())?;
+    wait_slice_watches(&stage, watches + speakers).await?;
 
     let client = stage.lab.client_host()?;
     for (here, there) in [(first, second), (second, first)] {
@@ -93,5 +128,9 @@ async fn with_policy_local_the_owner_is_where_an_endpoint_is() -> Result<()> {
         }
         stage.lab.stop_app(LOCAL, here).await?;
     }
-    Ok(())
+    for vip in vips {
+        stage.delete(vip).await?;
+    }
+    // Without a claim with policy Local, speakers do not need them.
+    wait_slice_watches(&stage, watches).await
 }
