@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::facts::{Advertisement, ClaimFacts, Facts, NodeFacts, Requirement};
-use crate::interface::{IfIndex, Interface};
+use crate::interface::{IfIndex, Links};
 use crate::node::NodeName;
 use crate::pattern;
 use crate::reason::Withheld;
@@ -46,7 +46,7 @@ impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
         self.is_exclusion_ignored && !self.facts.nodes.is_empty()
     }
 
-    /// Where a node may announce a VIP, given its usable interfaces; never empty.
+    /// Where a node may announce a VIP, given its links; never empty.
     ///
     /// # Errors
     ///
@@ -55,10 +55,10 @@ impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
         &self,
         vip: IpAddr,
         node: &NodeName,
-        interfaces: &[Interface],
+        links: Links<'_>,
     ) -> Result<BTreeSet<IfIndex>, Withheld> {
         let claim = self.facts.claims.get(&vip).ok_or(Withheld::NoHolder)?;
-        let allowed = self.allowed(vip, claim, node, interfaces)?;
+        let allowed = self.allowed(vip, claim, node, links)?;
         let local = claim
             .holders
             .iter()
@@ -79,7 +79,7 @@ impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
         vip: IpAddr,
         claim: &ClaimFacts,
         node: &NodeName,
-        interfaces: &[Interface],
+        links: Links<'_>,
     ) -> Result<BTreeSet<IfIndex>, Withheld> {
         let facts = self.facts.nodes.get(node).ok_or(Withheld::NodeUnknown)?;
         if is_excluded(facts) && !self.is_exclusion_ignored {
@@ -104,7 +104,7 @@ impl<'a, L: Fn(&NodeName) -> bool> Judge<'a, L> {
         }
         let allowed: BTreeSet<_> = selecting
             .iter()
-            .flat_map(|advertisement| pattern::allowed_interfaces(&advertisement.interfaces, vip, interfaces))
+            .flat_map(|advertisement| pattern::allowed_interfaces(&advertisement.interfaces, vip, links))
             .collect();
         if allowed.is_empty() {
             return Err(Withheld::NoInterface);

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Family;
-use crate::interface::Interface;
+use crate::interface::{Interface, Links};
 use crate::node::NodeName;
 use crate::service::{ServiceKey, TrafficPolicy};
 
@@ -29,6 +30,9 @@ pub struct Facts {
     pub local_endpoints: BTreeMap<Family, BTreeMap<ServiceKey, BTreeSet<NodeName>>>,
     /// This node's usable interfaces.
     pub interfaces: Vec<Interface>,
+    /// Subnets of this node's links that are not usable now: a VIP of one of them is announced on no
+    /// other link by default.
+    pub away: Vec<IpNet>,
 }
 
 /// One claim, as far as ownership depends on it.
@@ -107,6 +111,14 @@ pub struct NodeFacts {
 // === impl Facts ===
 
 impl Facts {
+    /// This node's links.
+    pub fn links(&self) -> Links<'_> {
+        Links {
+            usable: &self.interfaces,
+            away: &self.away,
+        }
+    }
+
     /// The nodes that host a serving endpoint for a VIP of a Service of policy Local; `None` when
     /// there is none.
     pub fn hosts_of(&self, service: &ServiceKey, vip: IpAddr) -> Option<&BTreeSet<NodeName>> {

@@ -32,6 +32,15 @@ pub struct Interface {
     pub default_routes: Vec<Family>,
 }
 
+/// The links of one node, as far as is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Links<'a> {
+    /// Those that frames can be sent on.
+    pub usable: &'a [Interface],
+    /// Subnets of those that frames cannot be sent on now, though they are there for it.
+    pub away: &'a [IpNet],
+}
+
 // === impl MacAddress ===
 
 impl MacAddress {

@@ -5,7 +5,9 @@
 //!
 //! - With a pattern that chooses (`eth0`, `bond*`), the interfaces whose name matches one.
 //! - Without, the default interfaces: those with a subnet that contains the VIP; if there is
-//!   none, those with the default route of the VIP's family.
+//!   none, those with the default route of the VIP's family. A subnet whose link is down is there
+//!   all the same: where the default route leads nobody asks for the VIP, and another node can
+//!   be asked.
 //! - What a pattern with `!` matches is out in both cases, and so are the interfaces that belong
 //!   to containers and tunnels ([`EXCLUDED_PREFIXES`]) unless a pattern names them.
 //!
@@ -15,7 +17,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::address::Family;
-use crate::interface::{IfIndex, Interface};
+use crate::interface::{IfIndex, Interface, Links};
 
 /// What interfaces of containers, tunnels and proxies are called. They are excluded by name and
 /// not by link kind, because a LAN interface may well be a veth or a bridge.
@@ -55,9 +57,10 @@ struct Choice<'a> {
 /// The interfaces on which a VIP may be announced by one advertisement with these patterns.
 ///
 /// Several advertisements unite: the caller joins their results. An empty pattern matches nothing.
-pub fn allowed_interfaces(patterns: &[String], vip: IpAddr, interfaces: &[Interface]) -> BTreeSet<IfIndex> {
+pub fn allowed_interfaces(patterns: &[String], vip: IpAddr, links: Links<'_>) -> BTreeSet<IfIndex> {
     let choice = Choice::parse(patterns);
-    let admitted: Vec<_> = interfaces
+    let admitted: Vec<_> = links
+        .usable
         .iter()
         .filter(|interface| choice.admits(&interface.name))
         .collect();
@@ -65,7 +68,7 @@ pub fn allowed_interfaces(patterns: &[String], vip: IpAddr, interfaces: &[Interf
         return indexes(&admitted, |_| true);
     }
     let on_link = indexes(&admitted, |interface| contains(interface, vip));
-    if !on_link.is_empty() {
+    if !on_link.is_empty() || links.away.iter().any(|subnet| subnet.contains(&vip)) {
         return on_link;
     }
     indexes(&admitted, |interface| {
@@ -133,7 +136,8 @@ impl<'a> Pattern<'a> {
     }
 }
 
-fn is_excluded(name: &str) -> bool {
+/// Whether an interface of this name is of containers or tunnels.
+pub fn is_excluded(name: &str) -> bool {
     EXCLUDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -198,8 +202,20 @@ mod tests {
     }
 
     fn chosen(patterns: &[&str], vip: &str) -> Vec<u32> {
+        chosen_beside(&[], patterns, vip)
+    }
+
+    fn chosen_beside(away: &[&str], patterns: &[&str], vip: &str) -> Vec<u32> {
         let patterns: Vec<String> = patterns.iter().map(|&text| text.to_owned()).collect();
-        allowed_interfaces(&patterns, vip.parse().expect("a literal address"), &mk_node())
+        let away: Vec<_> = away
+            .iter()
+            .map(|subnet| subnet.parse().expect("a literal subnet"))
+            .collect();
+        let links = Links {
+            usable: &mk_node(),
+            away: &away,
+        };
+        allowed_interfaces(&patterns, vip.parse().expect("a literal address"), links)
             .into_iter()
             .map(|index| index.0)
             .collect()
@@ -230,6 +246,19 @@ mod tests {
             [2],
             "docker0 is excluded, so its subnet does not count"
         );
+    }
+
+    #[test]
+    fn by_default_a_vip_whose_link_is_away_goes_nowhere_else() {
+        let away = &["10.9.0.0/16"];
+        assert_eq!(chosen_beside(away, &[], "10.9.9.9"), [] as [u32; 0]);
+        assert_eq!(chosen_beside(away, &[], "10.8.9.9"), [2]);
+        assert_eq!(
+            chosen_beside(&["192.0.2.0/24"], &[], "192.0.2.200"),
+            [2],
+            "another link into the same network is there"
+        );
+        assert_eq!(chosen_beside(away, &["eth1"], "10.9.9.9"), [3], "it is named");
     }
 
     #[test]

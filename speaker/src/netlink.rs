@@ -12,6 +12,7 @@ use std::time::Duration;
 use ferrolb_core::interface::{IfIndex, Interface};
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{StreamExt as _, TryStreamExt as _};
+use ipnet::IpNet;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::RouteMessage;
@@ -47,6 +48,8 @@ pub struct Interfaces {
     /// How often each of them has got its carrier. A higher number than before means that the
     /// link was away in between, even when nothing else shows it.
     pub carrier_ups: BTreeMap<IfIndex, u32>,
+    /// Subnets of links that would be usable if they were up and had a carrier; ordered.
+    pub away: Vec<IpNet>,
 }
 
 /// What is published: `None` until the first dump is complete.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::address::Family;
 use crate::facts::{HolderFacts, Selector};
-use crate::interface::MacAddress;
+use crate::interface::{Interface, Links, MacAddress};
 use crate::service::ServiceKey;
 
 const ALPHA: &str = "alpha";
@@ -62,7 +62,14 @@ fn judge(facts: &Facts) -> Result<Vec<u32>, Withheld> {
         mk_interface(2, "eth1", "198.51.100.1/24"),
     ];
     Judge::new(facts, |member| member.as_str() != "dead")
-        .interfaces_of(vip(), &ALPHA.into(), &interfaces)
+        .interfaces_of(
+            vip(),
+            &ALPHA.into(),
+            Links {
+                usable: &interfaces,
+                away: &[],
+            },
+        )
         .map(|allowed| allowed.into_iter().map(|index| index.0).collect())
 }
 

@@ -116,8 +116,7 @@ impl Ownership {
         if self.drain.is_some() {
             return Err(Withheld::Draining);
         }
-        self.judge()
-            .interfaces_of(vip, &self.node, &self.facts.interfaces)
+        self.judge().interfaces_of(vip, &self.node, self.facts.links())
     }
 
     /// Who may own a VIP by the facts and by who is live.

@@ -71,12 +71,13 @@ impl Ownership {
         self.refresh_profile();
     }
 
-    /// The interfaces that some advertisement announces on. The others are the links of pods, which
-    /// come and go all the time, can be many, and mean nothing here.
+    /// The interfaces that some advertisement announces on, or by default would. The others are the
+    /// links of pods, which come and go all the time, can be many, and mean nothing here.
     fn announcing_interfaces(&self) -> impl Iterator<Item = &Interface> {
-        let advertisements = || self.facts.pools.values().flatten();
+        let advertised = || self.facts.pools.values().flatten();
         self.facts.interfaces.iter().filter(move |interface| {
-            advertisements().any(|advertisement| pattern::admits(&advertisement.interfaces, &interface.name))
+            let admits = |patterns: &[String]| pattern::admits(patterns, &interface.name);
+            admits(&[]) || advertised().any(|advertisement| admits(&advertisement.interfaces))
         })
     }
 
@@ -86,7 +87,8 @@ impl Ownership {
         let is_same_for_all = old.pools == new.pools
             && old.nodes == new.nodes
             && old.local_endpoints == new.local_endpoints
-            && old.interfaces == new.interfaces;
+            && old.interfaces == new.interfaces
+            && old.away == new.away;
         if is_same_for_all {
             let is_new = |(vip, claim): &(&_, &_)| old.claims.get(vip) != Some(*claim);
             self.dirty

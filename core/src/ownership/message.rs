@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::interface::Interface;
+use crate::interface::{Interface, Links};
 use crate::node::Boot;
 use crate::reason::MoveReason;
 use crate::record::Epoch;
@@ -141,6 +141,14 @@ pub struct Refusal {
 // === impl Profile ===
 
 impl Profile {
+    /// The links that it tells of; what is away only its node knows.
+    pub(super) fn links(&self) -> Links<'_> {
+        Links {
+            usable: &self.interfaces,
+            away: &[],
+        }
+    }
+
     /// As many interfaces as fit into one message, in the order of their indexes.
     pub(super) fn published_interfaces<'a>(
         interfaces: impl IntoIterator<Item = &'a Interface>,

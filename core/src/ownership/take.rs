@@ -210,7 +210,7 @@ impl Ownership {
             .filter(|(node, member)| {
                 member
                     .profile_in(stage)
-                    .is_some_and(|profile| judge.interfaces_of(vip, node, &profile.interfaces).is_ok())
+                    .is_some_and(|profile| judge.interfaces_of(vip, node, profile.links()).is_ok())
             })
             .map(|(node, _)| node)
             .collect()

@@ -130,6 +130,7 @@ impl ApiIndex {
                 .collect(),
             local_endpoints,
             interfaces: Vec::new(),
+            away: Vec::new(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Decides which links are usable, and reduces them to what the rest of the speaker needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::interface::{IfIndex, Interface, MacAddress};
+use ferrolb_core::pattern::is_excluded;
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
@@ -23,17 +24,25 @@ pub(super) fn reduce(
 ) -> Interfaces {
     let mut by_index: BTreeMap<IfIndex, Interface> = BTreeMap::new();
     let mut carrier_ups = BTreeMap::new();
+    let mut links_away = BTreeSet::new();
     for link in links {
         if let Some((interface, ups)) = usable(&link) {
             carrier_ups.insert(interface.index, ups);
             by_index.insert(interface.index, interface);
+        } else if is_away(&link) {
+            links_away.insert(IfIndex(link.header.index));
         }
     }
+    let mut away = BTreeSet::new();
     for address in addresses {
-        if let Some(interface) = by_index.get_mut(&IfIndex(address.header.index))
-            && let Some(subnet) = subnet(&address)
-        {
+        let index = IfIndex(address.header.index);
+        let Some(subnet) = subnet(&address) else {
+            continue;
+        };
+        if let Some(interface) = by_index.get_mut(&index) {
             interface.addresses.push(subnet);
+        } else if links_away.contains(&index) && subnet.prefix_len() < subnet.max_prefix_len() {
+            away.insert(subnet.trunc());
         }
     }
     for (index, family) in routes.iter().flat_map(leaves_by) {
@@ -49,7 +58,11 @@ pub(super) fn reduce(
         interface.addresses.sort();
         interface.default_routes.sort();
     }
-    Interfaces { usable, carrier_ups }
+    Interfaces {
+        usable,
+        carrier_ups,
+        away: away.into_iter().collect(),
+    }
 }
 
 /// Whether a route is a default route of the main table.
@@ -111,6 +124,19 @@ fn usable(link: &LinkMessage) -> Option<(Interface, u32)> {
         default_routes: Vec::new(),
     };
     Some((interface, ups))
+}
+
+/// Whether a link is a LAN's that is down or has no carrier.
+fn is_away(link: &LinkMessage) -> bool {
+    let flags = link.header.flags;
+    let name = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    });
+    link.header.link_layer_type == LinkLayerType::Ether
+        && !flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
+        && !flags.intersects(LinkFlags::Loopback | LinkFlags::Noarp)
+        && name.is_some_and(|name| !is_excluded(name))
 }
 
 /// The address with its prefix length. On point-to-point links `Address` is the peer's, and

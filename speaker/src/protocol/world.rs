@@ -11,6 +11,7 @@ use ferrolb_core::candidate::{EXCLUDE_LABEL, Judge};
 use ferrolb_core::facts::Facts;
 use ferrolb_core::interface::Interface;
 use ferrolb_core::node::NodeName;
+use ipnet::IpNet;
 
 use crate::announcer::Unserved;
 use crate::api::ApiFacts;
@@ -38,7 +39,7 @@ impl World {
             mut facts,
             named_owners,
         } = api;
-        facts.interfaces = self.served();
+        (facts.interfaces, facts.away) = self.links();
         self.note_exclusion(&facts);
         self.facts = Arc::new(facts);
         self.named_owners = named_owners;
@@ -51,13 +52,13 @@ impl World {
         };
         self.interfaces = interfaces;
         self.has_interfaces = true;
-        self.renew_interfaces();
+        self.renew_links();
     }
 
     /// The announcer can serve other interfaces than before.
     pub(super) fn take_in_unserved(&mut self, unserved: Unserved) {
         self.unserved = unserved;
-        self.renew_interfaces();
+        self.renew_links();
     }
 
     pub(super) fn facts(&self) -> Arc<Facts> {
@@ -88,15 +89,22 @@ impl World {
         self.is_exclusion_ignored = is_ignored;
     }
 
-    fn served(&self) -> Vec<Interface> {
-        let is_served = |interface: &&Interface| !self.unserved.contains(&interface.index);
-        self.interfaces.usable.iter().filter(is_served).cloned().collect()
+    /// What can be answered on, and the subnets of what cannot.
+    fn links(&self) -> (Vec<Interface>, Vec<IpNet>) {
+        let Interfaces { usable, away, .. } = &*self.interfaces;
+        let (unserved, served): (Vec<_>, Vec<_>) = usable
+            .iter()
+            .cloned()
+            .partition(|interface| self.unserved.contains(&interface.index));
+        let subnets = unserved.into_iter().flat_map(|interface| interface.addresses);
+        (served, away.iter().copied().chain(subnets).collect())
     }
 
-    fn renew_interfaces(&mut self) {
-        let served = self.served();
-        if self.facts.interfaces != served {
-            Arc::make_mut(&mut self.facts).interfaces = served;
+    fn renew_links(&mut self) {
+        let (interfaces, away) = self.links();
+        if self.facts.interfaces != interfaces || self.facts.away != away {
+            let facts = Arc::make_mut(&mut self.facts);
+            (facts.interfaces, facts.away) = (interfaces, away);
         }
     }
 }

@@ -147,3 +147,26 @@ fn only_unicast_default_routes_of_the_main_table_count() {
         assert!(!is_default_route(&route), "{route:?}");
     }
 }
+
+#[test]
+fn the_subnet_of_a_link_that_is_down_or_without_carrier_is_away() {
+    let down = LinkFlags::Broadcast;
+    let unplugged = LinkFlags::Up | LinkFlags::Broadcast;
+    let links = vec![
+        mk_link(2, "eth0", up()),
+        mk_link(3, "eth1", down),
+        mk_link(4, "eth2", unplugged),
+        mk_link(5, "docker0", unplugged),
+        mk_link(6, "dsr0", down),
+    ];
+    let on = |index, own, prefix_len| mk_address(index, prefix_len, vec![AddressAttribute::Address(ip(own))]);
+    let addresses = vec![
+        on(2, "192.0.2.11", 24),
+        on(3, "198.51.100.11", 24),
+        on(4, "2001:db8:4::11", 64),
+        on(5, "172.17.0.1", 16),
+        on(6, "192.0.2.200", 32),
+    ];
+    let expected = ["198.51.100.0/24", "2001:db8:4::/64"].map(|subnet| subnet.parse().expect("a subnet"));
+    assert_eq!(reduce(links, addresses, &[]).away, expected);
+}
