@@ -53,8 +53,18 @@ async fn a_service_is_served_until_it_changes_its_type_or_is_deleted() -> Result
 async fn policy_local_keeps_the_clients_address_and_follows_the_endpoints() -> Result<()> {
     let lab = stage::installed().await?;
     stage::run_web(&lab, &["n3"])?;
-    let local = json!({ "externalTrafficPolicy": "Local", "allocateLoadBalancerNodePorts": false });
-    let service = lab.create_load_balancer("web", local).await?;
+    // Who owns a VIP is decided in milliseconds, and Kubernetes lists the endpoints a little later: so
+    // that they decide from the first moment, they are there before.
+    lab.create_load_balancer("web", json!({ "type": "ClusterIP" }))
+        .await?;
+    stage::wait_endpoints(&lab, "web", "n3").await?;
+    let local = json!({
+        "type": "LoadBalancer", "externalTrafficPolicy": "Local", "allocateLoadBalancerNodePorts": false,
+    });
+    stage::patch_service(&lab, "web", &local)?;
+    let service = Api::<Service>::default_namespaced(lab.client())
+        .get("web")
+        .await?;
     let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
     ensure!(
         ports.len() == 2 && ports.iter().all(|port| port.node_port.is_none()),

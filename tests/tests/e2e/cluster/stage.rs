@@ -8,6 +8,7 @@ use ferrolb_crds::AddressClaim;
 use ferrolb_tests::chart;
 use ferrolb_tests::lab::{Lab, eventually};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -137,6 +138,30 @@ pub(super) async fn speaker_pod(lab: &Lab, node: &str) -> Result<String> {
     };
     let pod = pods.iter().find(on_node);
     Ok(pod.with_context(|| format!("{node} has no speaker"))?.name_any())
+}
+
+/// Waits until a Service has an endpoint on this node in both families.
+pub(super) async fn wait_endpoints(lab: &Lab, service: &str, node: &str) -> Result<()> {
+    let slices: Api<EndpointSlice> = Api::default_namespaced(lab.client());
+    let labels = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+    eventually(
+        PATIENCE,
+        &format!("{service} has endpoints on {node}"),
+        async || {
+            let slices = slices.list(&labels).await?.items;
+            let is_there = |slice: &&EndpointSlice| {
+                let mut nodes = slice
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.node_name.as_deref());
+                nodes.any(|name| name == Some(node))
+            };
+            let families = slices.iter().filter(is_there).count();
+            ensure!(families == 2, "in {families} families");
+            Ok(())
+        },
+    )
+    .await
 }
 
 /// Whether the kubelet says that a pod is Ready.

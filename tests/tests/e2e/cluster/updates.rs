@@ -90,6 +90,7 @@ async fn nothing_is_lost(probers: Vec<(IpAddr, Prober)>) -> Result<()> {
     for (address, prober) in probers {
         prober.wait_for_answers(300, PATIENCE).await?;
         let report = prober.stop()?;
+        report.check_pace()?;
         let lost: Vec<Duration> = report.lost_at().collect();
         ensure!(
             lost.is_empty(),

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use ferrolb_tests::lab::Lab;
 use ferrolb_tests::lab::product::leader;
 
@@ -39,5 +39,10 @@ async fn no_address_is_lent_twice_too_soon_or_lost_when_leaders_are_killed() -> 
         controllers[leader].kill()?;
         controllers[leader].start()?;
     }
-    churn.settle(&controllers).await
+    churn.settle(&controllers).await?;
+    let verdict = lab.oracle()?.verdict()?;
+    let judged = verdict.map_err(|violations| anyhow!("{violations:?}"))?;
+    // What is created and deleted again at once may never have had an owner.
+    ensure!(judged.takes > KILLS * CHANGES.start / 4, "{judged:?}");
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! The owner is asked to go: no datagram is lost on the way to the next one.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ferrolb_core::candidate::EXCLUDE_LABEL;
+use ferrolb_tests::lab::eventually;
 
 use super::ROUNDS;
-use super::stage::{FAILOVER, OWNERS, Stage};
+use super::stage::{FAILOVER, OWNERS, PATIENCE, Stage};
 
 /// How many datagrams are answered after each handover before it counts as survived.
 const AFTERWARDS: u64 = 1_000;
@@ -75,6 +76,14 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
             report.outages()
         );
         assert_eq!(report.duplicates, 0, "one owner, one reply");
+        // It may have been served by the old one to the end: that forwards what still comes.
+        let mac = stage.lab.node(&after.node)?.lan().mac();
+        eventually(PATIENCE, "the client asks the new owner", async || {
+            let asked = stage.lab.client_host()?.neighbor(vip)?;
+            ensure!(asked.as_ref() == Some(&mac), "it asks {asked:?}, and {after:?}");
+            Ok(())
+        })
+        .await?;
         Stage::lost_nothing(untouched, other)?;
         assert_eq!(
             stage.wait_owned(other).await?,

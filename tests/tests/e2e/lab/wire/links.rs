@@ -150,7 +150,10 @@ async fn an_interface_without_sockets_is_none_and_links_of_pods_take_none() -> R
     }
     lend(&lab, "lan", VIP4).await?;
     resolves_to(&lab, VIP4, &mac).await?;
-    node.netns()?.ip(&["link set eth0 down", "link set eth0 up"])?;
+    let flap = ["link set eth0 down", "link set eth0 up"];
+    // It takes the default route with it, and the second network's VIP must not follow that one.
+    let route = ["route add default via 192.0.2.1"];
+    node.netns()?.ip(&[flap.as_slice(), &route].concat())?;
     resolves_to(&lab, VIP4, &mac).await?;
 
     // A second network, and nothing left to answer on it with.
