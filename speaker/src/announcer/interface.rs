@@ -99,6 +99,8 @@ impl InterfaceTask {
     /// Serves the interface until it is gone, again after each failure. Returns its number.
     pub(super) async fn run(mut self) -> IfIndex {
         let mut pause = BACK_OFF.0;
+        // A failure that lasts is told once; the metric counts on.
+        let mut told = None;
         loop {
             let started = Instant::now();
             let Some((interface, _)) = self.current() else {
@@ -110,9 +112,12 @@ impl InterfaceTask {
             };
             let name = interface.name;
             self.shared.metrics.count(&name, failure);
-            tracing::warn!(interface = name, reason = failure.as_str(), %error, "Interface stopped answering");
             if started.elapsed() > BACK_OFF.1 {
                 pause = BACK_OFF.0;
+                told = None;
+            }
+            if told.replace(failure) != Some(failure) {
+                tracing::warn!(interface = name, reason = failure.as_str(), %error, "Interface stopped answering");
             }
             // Not shortened by events: an interface that fails at once must not make this a loop.
             tokio::time::sleep(pause).await;
