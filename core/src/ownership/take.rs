@@ -12,14 +12,17 @@ use crate::node::NodeName;
 use crate::rank::Load;
 use crate::reason::MoveReason;
 use crate::record::{Epoch, LAST_SLOT};
+use crate::service::TrafficPolicy;
 use crate::table::Standing;
 use crate::time::Time;
 
 /// A VIP with a claim that no live member owns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Orphan {
-    /// A record that is not known here may stand: since when it is waited for.
-    superseded_since: Option<Time>,
+    /// Since when it is known to be one.
+    since: Time,
+    /// A record that is not known here may stand: it is waited for.
+    is_superseded: bool,
     /// The place of this node among the candidates; `None` while it is none.
     place: Option<Place>,
     /// Who is expected to take it.
@@ -56,13 +59,15 @@ impl Ownership {
         }
         let is_superseded = state.lost.as_ref().is_some_and(|lost| lost.is_superseded);
         let is_new = !self.orphans.contains_key(&vip);
-        let orphan = self.orphans.entry(vip).or_default();
-        if is_new {
-            orphan.superseded_since = is_superseded.then_some(now);
-            if is_superseded {
-                self.agenda.insert((now + self.timing.sync, vip));
-            }
+        if is_new && (is_superseded || self.awaits_endpoints(vip)) {
+            self.agenda.insert((now + self.timing.sync, vip));
         }
+        let orphan = self.orphans.entry(vip).or_insert(Orphan {
+            since: now,
+            is_superseded,
+            place: None,
+            first: None,
+        });
         match orphan.place {
             Some(place) if place.due(self.timing.slot) <= now => {
                 self.ripe.insert(vip);
@@ -142,13 +147,7 @@ impl Ownership {
 
     /// Finds this node's place among the candidates of one orphan.
     fn place(&mut self, now: Time, vip: IpAddr, load: &Load) {
-        let superseded_since = self.orphans.get(&vip).and_then(|orphan| orphan.superseded_since);
-        let lost = self.vips.get(&vip).and_then(|state| state.lost.as_ref());
-        // Who fell silent heard a greater record; who stated it may be about to be met here too.
-        let can_be_asked = lost.is_some_and(|lost| lost.node.is_some());
-        let must_wait =
-            |since| now < since + self.timing.sync && !(can_be_asked && self.has_heard_all(since));
-        if superseded_since.is_some_and(must_wait) {
+        if self.must_wait(now, vip) {
             return;
         }
         self.unplaced.remove(&vip);
@@ -156,7 +155,7 @@ impl Ownership {
         let Some(orphan) = self.orphans.get_mut(&vip) else {
             return;
         };
-        orphan.superseded_since = None;
+        orphan.is_superseded = false;
         let since = orphan.place.map_or(now, |place| place.since);
         let place = rank.as_ref().and_then(|rank| rank.place).map(|place| Place {
             slot: u8::try_from(place).unwrap_or(LAST_SLOT).min(LAST_SLOT),
@@ -173,6 +172,36 @@ impl Ownership {
             }
             None => {}
         }
+    }
+
+    /// Whether something that decides about an orphan is about to be known, for a second at most.
+    fn must_wait(&self, now: Time, vip: IpAddr) -> bool {
+        let Some(orphan) = self.orphans.get(&vip) else {
+            return false;
+        };
+        if now >= orphan.since + self.timing.sync || orphan.place.is_some() {
+            return false;
+        }
+        let lost = self.vips.get(&vip).and_then(|state| state.lost.as_ref());
+        // Who fell silent heard a greater record; who stated it may be about to be met here too.
+        let can_be_asked = lost.is_some_and(|lost| lost.node.is_some());
+        let awaits_record = orphan.is_superseded && !(can_be_asked && self.has_heard_all(orphan.since));
+        awaits_record || self.awaits_endpoints(vip)
+    }
+
+    /// Whether a new VIP is of policy Local and Kubernetes has yet to list its endpoints, as it does
+    /// for every Service with a selector, also if it finds none.
+    fn awaits_endpoints(&self, vip: IpAddr) -> bool {
+        let is_old = self.vips.get(&vip).is_some_and(|state| state.floor > Epoch::NONE);
+        let claim = self.facts.claims.get(&vip);
+        let claim = claim.filter(|claim| claim.status_epoch == 0 && !is_old);
+        claim.is_some_and(|claim| {
+            let mut local = claim
+                .holders
+                .iter()
+                .filter(|holder| holder.traffic_policy == TrafficPolicy::Local);
+            local.any(|holder| self.facts.hosts_of(&holder.service, vip).is_none())
+        })
     }
 
     /// The live member that owned a VIP when it was looked at last.

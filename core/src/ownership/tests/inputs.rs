@@ -114,3 +114,26 @@ fn services_that_share_a_vip_share_its_owner() {
     group.run(millis(1_000));
     assert_eq!(group.announcers(vip(0)), ["n1"], "{:#?}", group.moves);
 }
+
+#[test]
+fn a_new_vip_of_policy_local_waits_for_its_endpoints_to_be_listed() {
+    let mut group = Group::settled(&["n1", "n2", "n3"], 0);
+    let mut claim = mk_claim(vip(0));
+    claim.holders[0].traffic_policy = TrafficPolicy::Local;
+    group.facts.claims.insert(vip(0), claim.clone());
+    group.tell_all();
+    group.run(millis(500));
+    assert_eq!(group.announcers(vip(0)), [""; 0]);
+    host(&mut group, mk_service(vip(0)), BTreeSet::from(["n2".into()]));
+    group.tell_all();
+    group.run(millis(50));
+    assert_eq!(group.announcers(vip(0)), ["n2"]);
+    assert_eq!(group.moves.len(), 1, "{:#?}", group.moves);
+
+    // Nobody lists endpoints of a Service without selector.
+    claim.holders[0].service = ServiceKey::new("default", "without-selector");
+    group.facts.claims.insert(vip(1), claim);
+    group.tell_all();
+    group.run(millis(1_100));
+    group.owner(vip(1));
+}
