@@ -257,7 +257,10 @@ async fn claims_with(lab: &Lab, binding: &[&str]) -> Api<AddressClaim> {
 /// A client with a new token of an account in our namespace.
 async fn client_with(lab: &Lab, account: &str, binding: &[&str]) -> Client {
     let fixed = ["create", "token", account, "-n", chart::NAMESPACE];
-    let token = lab.kubectl(fixed.iter().chain(binding)).unwrap();
+    // Kubernetes makes the account `default` of a new namespace a moment after it.
+    let what = format!("{account} gets a token");
+    let token = eventually(PATIENCE, &what, async || lab.kubectl(fixed.iter().chain(binding))).await;
+    let token = token.unwrap();
     let kubeconfig = Kubeconfig::read_from(lab.kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
