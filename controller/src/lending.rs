@@ -18,7 +18,8 @@ use ferrolb_core::time::{Now, Time, Timestamp};
 use ferrolb_crds::{GROUP, VERSION};
 use ferrolb_runtime::clock;
 use ferrolb_runtime::index::{Change, ObjectKey};
-use ferrolb_runtime::lease::{self, Leadership, Term};
+use ferrolb_runtime::latest;
+use ferrolb_runtime::lease::{Leadership, Term};
 use ferrolb_runtime::shutdown::Shutdown;
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
@@ -123,7 +124,7 @@ impl Lending {
                 // since it makes room, before what is new.
                 biased;
                 () = stop.requested() => break,
-                () = lease::changed(&mut leadership) => lender.follow(leadership.borrow_and_update().clone()),
+                () = latest::changed(&mut leadership) => lender.follow(leadership.borrow_and_update().clone()),
                 Some((id, outcome)) = lender.next_outcome() => lender.settle(id, outcome),
                 count = inbox.recv_many(&mut batch, BATCH) => {
                     if count == 0 {

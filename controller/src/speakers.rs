@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use ferrolb_runtime::index::Change;
-use ferrolb_runtime::lease::{self, Leadership};
+use ferrolb_runtime::latest;
+use ferrolb_runtime::lease::Leadership;
 use ferrolb_runtime::readiness::Readiness;
 use ferrolb_runtime::watch::{Watch, WatchMetrics, follow};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -89,7 +90,7 @@ impl Speakers {
                         None => return,
                     },
                     () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {}
-                    () = lease::changed(&mut leadership) => {}
+                    () = latest::changed(&mut leadership) => {}
                 }
                 let now = Instant::now();
                 let is_leading = leadership.borrow_and_update().is_some();

@@ -25,8 +25,8 @@ pub struct Facts {
     pub pools: BTreeMap<String, Vec<Advertisement>>,
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, NodeFacts>,
-    /// Serving endpoints of the Services of policy Local: the nodes that host one, by the family that
-    /// the proxy forwards to them.
+    /// Serving endpoints of the Services of policy Local: the nodes that host one, by the family of
+    /// its address.
     pub local_endpoints: BTreeMap<Family, BTreeMap<ServiceKey, BTreeSet<NodeName>>>,
     /// This node's usable interfaces.
     pub interfaces: Vec<Interface>,

@@ -136,29 +136,18 @@ async fn answer(pages: Pages, request: Request<Incoming>) -> Result<Response<Ful
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
-    Ok(match (request.uri().path(), &pages) {
-        (
-            "/livez",
-            Pages {
-                readiness: Some(_), ..
-            },
-        ) => text(StatusCode::OK, "ok\n".to_owned()),
-        (
-            "/readyz",
-            Pages {
-                readiness: Some(readiness),
-                ..
-            },
-        ) => ready(readiness),
-        ("/metrics", Pages { registry, .. }) => metrics(registry),
-        (
-            "/debug/state",
-            Pages {
-                state: Some(source), ..
-            },
-        ) => state(source).await,
-        _ => nowhere(&pages),
-    })
+    let readiness = pages.readiness.as_ref();
+    let page = match request.uri().path() {
+        "/livez" => readiness.map(|_| text(StatusCode::OK, "ok\n".to_owned())),
+        "/readyz" => readiness.map(ready),
+        "/metrics" => Some(metrics(&pages.registry)),
+        "/debug/state" => match &pages.state {
+            Some(source) => Some(state(source).await),
+            None => None,
+        },
+        _ => None,
+    };
+    Ok(page.unwrap_or_else(|| nowhere(&pages)))
 }
 
 fn ready(readiness: &Readiness) -> Response<Full<Bytes>> {

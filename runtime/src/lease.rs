@@ -65,14 +65,6 @@ pub fn always() -> Leadership {
     receiver
 }
 
-/// Waits until who leads has changed. A leadership that nobody decides about any more stays as it
-/// is. Cancel safe.
-pub async fn changed(leadership: &mut Leadership) {
-    if leadership.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
 // === impl Term ===
 
 impl Term {

@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod client;
 pub mod clock;
 pub mod index;
+pub mod latest;
 pub mod lease;
 pub mod logging;
 pub mod readiness;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use ferrolb_core::burst::DEFAULT_RATE;
 use ferrolb_core::interface::IfIndex;
 use ferrolb_core::plan::Plan;
+use ferrolb_runtime::latest;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -132,8 +133,8 @@ impl Announcer {
             tokio::select! {
                 // The watches first: a task that ended because of one is seen in the next turn.
                 biased;
-                () = changed(&mut self.shared.plan) => {}
-                () = changed(&mut self.shared.interfaces) => {}
+                () = latest::changed(&mut self.shared.plan) => {}
+                () = latest::changed(&mut self.shared.interfaces) => {}
                 Some(ended) = tasks.join_next_with_id() => match ended {
                     Ok((id, index)) => running.retain(|key, task| *key != index || *task != id),
                     Err(error) => match error.try_into_panic() {
@@ -171,12 +172,5 @@ impl Shared {
             true => unserved.remove(&index),
             false => unserved.insert(index),
         });
-    }
-}
-
-/// Waits for a new value. A sender that is gone sends no more; what it sent last stays in force.
-async fn changed<T>(watch: &mut watch::Receiver<T>) {
-    if watch.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

@@ -112,7 +112,8 @@ pub(crate) async fn run(mut gossip: Gossip, keys: Keys, mut ports: Ports) {
 /// Waits until the others can be told where this speaker is; `None` when it is asked to end first.
 async fn wait_for_address(ports: &mut Ports, world: &mut World) -> Option<SocketAddr> {
     loop {
-        world.take_in_interfaces(ports.interfaces.borrow_and_update().clone());
+        let interfaces = ports.interfaces.borrow_and_update().clone();
+        world.take_in_interfaces(interfaces, ports.unserved.borrow_and_update().clone());
         if let Some(advertised) = ports.addresses.advertised(&world.facts()) {
             return Some(advertised);
         }

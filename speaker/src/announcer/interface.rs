@@ -15,12 +15,13 @@ use ferrolb_core::plan::Plan;
 use ferrolb_core::responder::{Handled, Responder};
 use ferrolb_core::time::Time;
 use ferrolb_core::wire::Frame;
+use ferrolb_runtime::latest;
 use tokio::time::{Instant, sleep_until};
 
+use crate::announcer::Shared;
 use crate::announcer::answering::Page;
 use crate::announcer::claims::ClaimReports;
 use crate::announcer::metrics::FrameMetrics;
-use crate::announcer::{Shared, changed};
 use crate::socket::groups::SolicitedNodeGroups;
 use crate::socket::{Failure, Listen, PacketSocket, TakeError};
 
@@ -164,8 +165,8 @@ impl InterfaceTask {
             // A withdrawal goes before everything, unasked frames before answers: they are few,
             // because they are paced.
             biased;
-            () = changed(&mut self.shared.plan) => Wake::Converge,
-            () = changed(&mut self.shared.interfaces) => Wake::Converge,
+            () = latest::changed(&mut self.shared.plan) => Wake::Converge,
+            () = latest::changed(&mut self.shared.interfaces) => Wake::Converge,
             () = until(installed.rejoin_at) => Wake::Converge,
             () = until(next_frame) => Wake::Frame,
             ready = installed.arp.ready() => Wake::Receive(Listen::Arp, ready),

@@ -125,9 +125,8 @@ impl<'a> Driver<'a> {
                 }
                 Wake::Interfaces => {
                     let interfaces = self.ports.interfaces.borrow_and_update().clone();
-                    self.world.take_in_interfaces(interfaces);
                     let unserved = self.ports.unserved.borrow_and_update().clone();
-                    self.world.take_in_unserved(unserved);
+                    self.world.take_in_interfaces(interfaces, unserved);
                     self.take_in_world();
                 }
                 Wake::Ask(ask) => {

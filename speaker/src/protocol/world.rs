@@ -45,20 +45,20 @@ impl World {
         self.named_owners = named_owners;
     }
 
-    /// The kernel has something new; `None` before its first dump.
-    pub(super) fn take_in_interfaces(&mut self, interfaces: Option<Arc<Interfaces>>) {
+    /// The kernel has something new, `None` before its first dump, or the announcer can serve other
+    /// interfaces than before.
+    pub(super) fn take_in_interfaces(&mut self, interfaces: Option<Arc<Interfaces>>, unserved: Unserved) {
         let Some(interfaces) = interfaces else {
             return;
         };
         self.interfaces = interfaces;
-        self.has_interfaces = true;
-        self.renew_links();
-    }
-
-    /// The announcer can serve other interfaces than before.
-    pub(super) fn take_in_unserved(&mut self, unserved: Unserved) {
         self.unserved = unserved;
-        self.renew_links();
+        self.has_interfaces = true;
+        let (interfaces, away) = self.links();
+        if self.facts.interfaces != interfaces || self.facts.away != away {
+            let facts = Arc::make_mut(&mut self.facts);
+            (facts.interfaces, facts.away) = (interfaces, away);
+        }
     }
 
     pub(super) fn facts(&self) -> Arc<Facts> {
@@ -99,12 +99,7 @@ impl World {
         let subnets = unserved.into_iter().flat_map(|interface| interface.addresses);
         (served, away.iter().copied().chain(subnets).collect())
     }
-
-    fn renew_links(&mut self) {
-        let (interfaces, away) = self.links();
-        if self.facts.interfaces != interfaces || self.facts.away != away {
-            let facts = Arc::make_mut(&mut self.facts);
-            (facts.interfaces, facts.away) = (interfaces, away);
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

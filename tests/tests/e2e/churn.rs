@@ -54,7 +54,8 @@ pub(crate) struct Churn {
 #[derive(Default)]
 struct Course {
     is_over: AtomicBool,
-    /// How often a Service has begun to show an address, or ended with one.
+    /// How often a Service has begun to show an address. That it ends to show one is no sign of a controller
+    /// at work: it may just have been deleted.
     lent: AtomicUsize,
 }
 
@@ -164,7 +165,7 @@ impl Churn {
         self.tenant.service(THE_END, json!({})).await?;
         (&mut self.watch).await??;
         let lent = self.course.lent.load(Ordering::Relaxed);
-        println!("{lent} times a Service got or lost an address, and never had two the same");
+        println!("{lent} times a Service got an address, and never had two the same");
         Ok(())
     }
 
@@ -268,7 +269,7 @@ async fn watch(
             for address in before.difference(&addresses) {
                 freed.insert(*address, (name.clone(), clock::now()));
             }
-            if before != addresses {
+            if !addresses.is_subset(&before) {
                 course.lent.fetch_add(1, Ordering::Relaxed);
             }
             if name == THE_END {

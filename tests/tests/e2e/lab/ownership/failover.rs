@@ -67,13 +67,7 @@ async fn fails_over(loss: Loss) -> Result<()> {
         outages.push(report.longest_outage());
         late += report.late();
         duplicates += report.duplicates;
-        Stage::lost_nothing(untouched, other)?;
-        assert_eq!(
-            stage.wait_owned(other).await?,
-            beside,
-            "{other} was not owned by {}",
-            before.node
-        );
+        stage.is_untouched(untouched, other, &beside).await?;
         assert!(after.epoch > before.epoch, "{before:?} then {after:?}");
         assert_eq!(after.reason, "NodeDown", "{loss:?} of {}", before.node);
 

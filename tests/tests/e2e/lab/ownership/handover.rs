@@ -84,13 +84,7 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
             Ok(())
         })
         .await?;
-        Stage::lost_nothing(untouched, other)?;
-        assert_eq!(
-            stage.wait_owned(other).await?,
-            beside,
-            "{other} was not owned by {}",
-            before.node
-        );
+        stage.is_untouched(untouched, other, &beside).await?;
         assert_eq!(after.reason, cause.reason());
         assert!(OWNERS.contains(&after.node.as_str()), "{after:?}");
         cause.end(&stage, &before.node).await?;

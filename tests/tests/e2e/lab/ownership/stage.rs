@@ -324,6 +324,17 @@ impl Stage {
         Ok(())
     }
 
+    /// Fails unless a client of a VIP lost nothing, and it is owned as before.
+    pub(crate) async fn is_untouched(&self, prober: Prober, vip: IpAddr, before: &Owned) -> Result<()> {
+        Self::lost_nothing(prober, vip)?;
+        let owned = self.wait_owned(vip).await?;
+        ensure!(
+            owned == *before,
+            "nothing happened to {vip}, which went from {before:?} to {owned:?}"
+        );
+        Ok(())
+    }
+
     /// Changes what a claim stands for, as a controller would.
     pub(crate) async fn set_state(&self, vip: IpAddr, state: &str) -> Result<()> {
         let claims: Api<AddressClaim> = Api::all(self.lab.client());
