@@ -19,7 +19,7 @@ use ferrolb_runtime::shutdown::{self, Shutdown, ShutdownTrigger};
 use ferrolb_runtime::vital::Vital;
 use ferrolb_runtime::watch::{Watch, WatchMetrics, follow};
 use ferrolb_runtime::{VERSION, client, clock};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::Client;
 use kube::api::Api;
 use prometheus_client::registry::Registry;
@@ -159,6 +159,17 @@ fn watch_objects(vital: &mut Vital, client: &Client, classes: &Classes, sources:
     vital.spawn(
         "watch of Services",
         forever(follow(services, project, Input::Service, inputs.clone())),
+    );
+
+    let namespaces = Watch::new(
+        Api::all(client.clone()),
+        readiness.guard("list of Namespaces"),
+        metrics,
+    );
+    let project = |object: Namespace| object.metadata.labels.unwrap_or_default();
+    vital.spawn(
+        "watch of Namespaces",
+        forever(follow(namespaces, project, Input::Namespace, inputs.clone())),
     );
 
     let pools = Watch::new(

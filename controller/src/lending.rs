@@ -169,6 +169,8 @@ impl Lender {
                 Event::PoolDeleted(name) => self.metrics.no_pool(name),
                 Event::ServiceApplied(_)
                 | Event::ServiceDeleted(_)
+                | Event::NamespaceApplied(..)
+                | Event::NamespaceDeleted(_)
                 | Event::ClaimApplied(_)
                 | Event::ClaimDeleted { .. }
                 | Event::Synced => {}
@@ -196,6 +198,7 @@ impl Lender {
             reign.allocator.apply(Event::Synced, now());
             info!(
                 services = self.world.services.len(),
+                namespaces = self.world.namespaces.len(),
                 pools = self.world.pools.len(),
                 claims = self.world.claims.len(),
                 "Lending addresses"

@@ -173,7 +173,7 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
 
 fn each_pool_series(name: &PoolName, mut visit: impl FnMut(&PoolLabels, &str, &str)) {
     for family in ["IPv4", "IPv6"] {
-        for state in ["total", "assigned", "quarantined", "available"] {
+        for state in ["total", "assigned", "reserved", "quarantined", "available"] {
             let labels = PoolLabels {
                 pool: name.to_string(),
                 family: Word(family),
@@ -188,12 +188,14 @@ fn count(capacity: Capacity, state: &str) -> i64 {
     let Capacity {
         total,
         assigned,
+        reserved,
         quarantined,
         available,
     } = capacity;
     match state {
         "total" => total,
         "assigned" => assigned,
+        "reserved" => reserved,
         "quarantined" => quarantined,
         _ => available,
     }

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 /// The name under which our writes are recorded in the objects.
 pub const FIELD_MANAGER: &str = "ferrolb-controller";
 
+/// Kubernetes' own word for "a load balancer must let go of this Service first".
+pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
+
 /// We deliver packets that are still addressed to the VIP. The API server fills this in if it is
 /// missing, and every comparison would then find a difference.
 pub const IP_MODE: &str = "VIP";
@@ -163,6 +166,8 @@ mod tests {
     fn a_claim_without_holders_says_null_for_every_field_that_is_gone() {
         let spec = ClaimSpec {
             address: "192.0.2.7".parse().expect("ip"),
+            reserved: false,
+            reserved_for: Vec::new(),
             pool: None,
             state: None,
             state_since: None,

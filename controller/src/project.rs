@@ -9,6 +9,7 @@ use ferrolb_core::address::Family;
 use ferrolb_core::request::{
     AddressWish, Eligibility, FamilyPolicy, Ingress, Service, ServiceRequest, ServiceStatus,
 };
+use ferrolb_core::selector::Labels;
 use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
 use ferrolb_core::time::Timestamp;
 use ferrolb_crds::annotation::{
@@ -20,8 +21,7 @@ use k8s_openapi::api::core::v1::{self as api, LoadBalancerIngress, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
-use crate::patch::FIELD_MANAGER;
-use crate::patch::IP_MODE;
+use crate::patch::{FIELD_MANAGER, FINALIZER, IP_MODE};
 
 /// Which classes of Services are ours.
 #[derive(Clone, Debug)]
@@ -60,6 +60,11 @@ impl Classes {
                 .and_then(|annotations| wish.find(annotations))
                 .map(|(_, value)| value)
         };
+        let traffic_policy = match spec.external_traffic_policy.as_deref() {
+            Some("Local") => TrafficPolicy::Local,
+            Some(_) | None => TrafficPolicy::Cluster,
+        };
+        let sharing_key = wish(SHARING_KEY);
         ServiceRequest {
             eligibility: self.eligibility(meta, spec),
             cluster_ips: cluster_ips(spec),
@@ -76,12 +81,14 @@ impl Classes {
                 .and_then(|word| family(word)),
             addresses: AddressWish::parse(spec.load_balancer_ip.as_deref(), wish(LOAD_BALANCER_IPS)),
             pool: wish(ADDRESS_POOL).map(Into::into),
+            labels: meta.labels.clone().unwrap_or_default(),
             ports: spec.ports.iter().flatten().filter_map(service_port).collect(),
-            traffic_policy: match spec.external_traffic_policy.as_deref() {
-                Some("Local") => TrafficPolicy::Local,
-                Some(_) | None => TrafficPolicy::Cluster,
+            traffic_policy,
+            selector: match (traffic_policy, sharing_key) {
+                (TrafficPolicy::Local, Some(_)) => spec.selector.clone().unwrap_or_default(),
+                (TrafficPolicy::Cluster, _) | (TrafficPolicy::Local, None) => Labels::new(),
             },
-            sharing_key: wish(SHARING_KEY).map(ToOwned::to_owned),
+            sharing_key: sharing_key.map(ToOwned::to_owned),
         }
     }
 
@@ -150,6 +157,11 @@ fn status(meta: &ObjectMeta, status: Option<&api::ServiceStatus>) -> ServiceStat
         allocated_from: annotations
             .and_then(|annotations| annotations.get(ALLOCATED_FROM_POOL))
             .map(|pool| pool.as_str().into()),
+        has_finalizer: meta
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|finalizer| finalizer == FINALIZER),
         other_manager: other_manager(meta.managed_fields.as_deref().unwrap_or_default()),
     }
 }

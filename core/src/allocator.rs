@@ -64,6 +64,7 @@ pub use event::{Event, Notice, Regarding};
 use crate::pool::layout::Layout;
 use crate::pool::{Pool, PoolName};
 use crate::reason::Refusal;
+use crate::selector::Labels;
 use crate::service::ServiceKey;
 use crate::time::{Now, Time};
 use agenda::{Agenda, Task};
@@ -81,6 +82,8 @@ pub struct Allocator {
     /// The pools have changed, and the addresses are to be divided anew.
     must_divide: bool,
     services: BTreeMap<ServiceKey, ServiceEntry>,
+    /// The labels of each namespace.
+    namespaces: BTreeMap<String, Labels>,
     departed: BTreeMap<ServiceKey, Departed>,
     pools: Pools,
     ledger: Ledger,
@@ -124,6 +127,8 @@ impl Allocator {
         match event {
             Event::ServiceApplied(service) => self.apply_service(service, now),
             Event::ServiceDeleted(key) => self.delete_service(&key),
+            Event::NamespaceApplied(name, labels) => self.apply_namespace(&name, Some(labels)),
+            Event::NamespaceDeleted(name) => self.apply_namespace(&name, None),
             Event::PoolApplied(pool) => self.apply_pool(pool),
             Event::PoolDeleted(name) => self.delete_pool(&name, now),
             Event::ClaimApplied(claim) => self.see_claim(claim),
@@ -226,6 +231,26 @@ impl Allocator {
                 let end = self.pools.miss(pool, now.time);
                 self.agenda.set_alarm(Task::Vanished(pool.clone()), end);
             }
+        }
+    }
+
+    /// A namespace has other labels than before: whom pools admit may have changed.
+    fn apply_namespace(&mut self, name: &str, labels: Option<Labels>) {
+        if self.namespaces.get(name) == labels.as_ref() {
+            return;
+        }
+        match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
+        };
+        let first = ServiceKey::new(name, "");
+        let of_namespace = self.services.range(first..).map(|(key, _)| key);
+        let keys: Vec<ServiceKey> = of_namespace
+            .take_while(|key| key.namespace == name)
+            .cloned()
+            .collect();
+        for key in keys {
+            self.want_decision(&key);
         }
     }
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::facts::{Advertisement, ClaimFacts, Facts, NodeFacts, Requirement};
+use crate::facts::{Advertisement, ClaimFacts, Facts, NodeFacts};
 use crate::interface::{IfIndex, Links};
 use crate::node::NodeName;
 use crate::pattern;
@@ -144,7 +144,7 @@ fn is_invalid(advertisement: &Advertisement) -> bool {
     advertisement
         .node_selectors
         .iter()
-        .any(|selector| selector.requirements.contains(&Requirement::Invalid))
+        .any(|selector| !selector.is_valid())
 }
 
 #[cfg(test)]

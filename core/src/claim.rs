@@ -1,12 +1,14 @@
 //! `AddressClaim` as the controller sees it: who holds one address.
 //!
-//! The controller alone writes the spec. Of the status, which speakers write, it uses only
+//! The controller alone writes the spec, but for the two reserved fields, which a person writes and
+//! the controller never touches. Of the status, which speakers write, it uses only
 //! whether somebody still answers for the address.
 
 use std::net::IpAddr;
 
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
+use crate::selector::Labels;
 use crate::service::{ServiceKey, ServicePort, TrafficPolicy};
 use crate::time::Timestamp;
 
@@ -28,6 +30,11 @@ pub struct Claim {
 pub struct ClaimSpec {
     /// The address; also the claim's name.
     pub address: IpAddr,
+    /// A person's word: nobody gets the address but those for whom it is reserved, and the claim
+    /// stays when nobody holds it.
+    pub reserved: bool,
+    /// A person's word: for whom it is reserved; empty = for nobody.
+    pub reserved_for: Vec<ServiceKey>,
     /// The pool that it was lent from; also the label by which claims are listed per pool.
     pub pool: Option<PoolName>,
     /// What the claim stands for.
@@ -66,6 +73,8 @@ pub struct Holder {
     pub traffic_policy: TrafficPolicy,
     /// Whom it is willing to share the address with; `None` = nobody.
     pub sharing_key: Option<String>,
+    /// Its pod selector, if it shares under policy Local: only Services with the same endpoints do.
+    pub selector: Labels,
     /// Names of the pool's advertisements that apply to it.
     pub advertisements: Vec<String>,
 }

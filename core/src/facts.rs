@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Family;
 use crate::interface::{Interface, Links};
 use crate::node::NodeName;
+use crate::selector::Selector;
 use crate::service::{ServiceKey, TrafficPolicy};
 
 /// Everything a speaker knows that is not gossip.
@@ -73,28 +74,6 @@ pub struct Advertisement {
     pub interfaces: Vec<String>,
 }
 
-/// A Kubernetes label selector: every requirement must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selector {
-    /// The requirements; empty matches everything.
-    pub requirements: Vec<Requirement>,
-}
-
-/// One requirement of a selector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Requirement {
-    /// The label is there with one of these values.
-    In(String, BTreeSet<String>),
-    /// The label is absent, or has none of these values.
-    NotIn(String, BTreeSet<String>),
-    /// The label is there.
-    Exists(String),
-    /// The label is absent.
-    DoesNotExist(String),
-    /// The selector could not be understood: matches nothing.
-    Invalid,
-}
-
 /// One Node, as far as candidacy depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeFacts {
@@ -123,20 +102,5 @@ impl Facts {
     /// there is none.
     pub fn hosts_of(&self, service: &ServiceKey, vip: IpAddr) -> Option<&BTreeSet<NodeName>> {
         self.local_endpoints.get(&Family::of(vip))?.get(service)
-    }
-}
-
-// === impl Selector ===
-
-impl Selector {
-    /// Whether a set of labels satisfies every requirement.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.requirements.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
-            Requirement::Exists(key) => labels.contains_key(key),
-            Requirement::DoesNotExist(key) => !labels.contains_key(key),
-            Requirement::Invalid => false,
-        })
     }
 }

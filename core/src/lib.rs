@@ -28,6 +28,7 @@ pub mod reason;
 pub mod record;
 pub mod request;
 pub mod responder;
+pub mod selector;
 pub mod service;
 pub mod table;
 pub mod time;

@@ -2,6 +2,7 @@
 //!
 //! [`layout`] decides which address belongs to which pool; the counters are the allocator's.
 
+pub mod allocation;
 pub mod layout;
 
 use std::borrow::Borrow;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::condition::Condition;
 use crate::object::{ResourceVersion, Uid};
+use crate::pool::allocation::Allocation;
 use crate::time::Timestamp;
 
 /// How long a freed address rests when its pool does not say, or is not there any more.
@@ -50,8 +52,22 @@ pub struct PoolSpec {
     pub avoid_buggy_ips: bool,
     /// How long a freed address rests before it is lent to a different Service.
     pub quarantine: Duration,
+    /// Who may have an address, and how many.
+    pub allocation: Allocation,
+    /// Who may share an address under one key.
+    pub sharing: Sharing,
     /// Names of the `layer2` entries, in their order.
     pub advertisements: Vec<String>,
+}
+
+/// Who may share an address of a pool under one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Services of one namespace.
+    #[default]
+    SameNamespace,
+    /// Services of any namespace that the pool admits.
+    CrossNamespace,
 }
 
 /// What the controller writes about a pool.
@@ -75,6 +91,8 @@ pub struct Capacity {
     pub total: i64,
     /// Those that Services hold.
     pub assigned: i64,
+    /// Those that a person keeps for somebody, or from everybody, and that nobody holds.
+    pub reserved: i64,
     /// Those that were freed and must not be lent to another Service yet.
     pub quarantined: i64,
     /// Those that can be lent now.

@@ -10,6 +10,7 @@ use crate::condition::Condition;
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
 use crate::reason::{Refusal, Refused};
+use crate::selector::Labels;
 use crate::service::{ServiceKey, ServicePort, TrafficPolicy};
 use crate::time::Timestamp;
 
@@ -45,12 +46,16 @@ pub struct ServiceRequest {
     pub addresses: AddressWish,
     /// The pool asked for.
     pub pool: Option<PoolName>,
+    /// Its labels, by which pools select.
+    pub labels: Labels,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// `spec.externalTrafficPolicy`.
     pub traffic_policy: TrafficPolicy,
     /// Whom it is willing to share an address with; `None` = nobody.
     pub sharing_key: Option<String>,
+    /// Its pod selector, if it would share under policy Local; empty where that decides nothing.
+    pub selector: Labels,
 }
 
 /// Whether a Service is ours to serve.
@@ -99,6 +104,8 @@ pub struct ServiceStatus {
     pub condition: Option<Condition>,
     /// Our annotation: the pool that the addresses were lent from.
     pub allocated_from: Option<PoolName>,
+    /// Whether the finalizer `service.kubernetes.io/load-balancer-cleanup` is on it.
+    pub has_finalizer: bool,
     /// The field manager other than us that last wrote `status.loadBalancer`, if any.
     pub other_manager: Option<String>,
 }

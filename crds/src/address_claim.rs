@@ -2,10 +2,13 @@
 //!
 //! One object per address, named after it: the API server's unique names are the
 //! compare-and-set that keeps two Services, two replicas or two leaders from lending one address
-//! twice. The controller writes the spec, speakers write the status, people write neither.
+//! twice. The controller writes the spec, speakers write the status; people
+//! write the two reserved fields and nothing else.
 
 // KubeSchema copies each struct into a function body, where `pub` cannot be reached.
 #![allow(unreachable_pub)]
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
@@ -55,6 +58,17 @@ pub struct AddressClaimSpec {
     /// The address, in canonical spelling. Never changes.
     #[schemars(schema_with = "address_schema")]
     pub address: String,
+
+    /// Nobody gets the address but those in reservedFor, and the claim stays when nobody holds it.
+    /// A person writes this; the controller never does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reserved: bool,
+
+    /// For whom the address is reserved; empty means for nobody. A person writes this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "name".into()]))]
+    pub reserved_for: Vec<ServiceReference>,
 
     /// The pool that it was lent from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +136,9 @@ pub struct ClaimHolder {
     /// Whom it is willing to share the address with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing_key: Option<String>,
+    /// Its pod selector, if it shares the address under policy Local.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub selector: BTreeMap<String, String>,
     /// Names of the pool's layer2 entries by which it is announced; unknown names are ignored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advertisements: Vec<String>,

@@ -69,12 +69,60 @@ pub struct AddressPoolSpec {
     #[schemars(schema_with = "quarantine_schema")]
     pub quarantine: String,
 
+    /// Who may have an address, and how many; absent means every Service, any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<PoolAllocation>,
+
+    /// Who may share one address under one sharing key.
+    #[serde(default)]
+    pub sharing: PoolSharing,
+
     /// Where the addresses may be announced; absent means one entry named default: every node, by
     /// its default interfaces. An empty list announces nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub layer2: Option<Vec<Layer2Advertisement>>,
+}
+
+/// Which Services a pool is for. What is absent or empty restricts nothing.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolAllocation {
+    /// Pools with a smaller number are tried first, those without one last, ties by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2147483647))]
+    pub priority: Option<u32>,
+
+    /// Namespaces whose Services may have an address; together with namespaceSelectors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63)))]
+    pub namespaces: Vec<String>,
+
+    /// Namespaces by label: any that one of these selects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub namespace_selectors: Vec<LabelSelector>,
+
+    /// Services by label: any that one of these selects, in a namespace that may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub service_selectors: Vec<LabelSelector>,
+
+    /// How many addresses the Services of one namespace may hold; a shared one counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2147483647))]
+    pub max_per_namespace: Option<u32>,
+}
+
+/// Who may share one address under one sharing key.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PoolSharing {
+    /// Services of one namespace.
+    #[default]
+    SameNamespace,
+    /// Services of any namespace that the pool is for.
+    CrossNamespace,
 }
 
 /// Nodes and interfaces that may announce a pool's addresses.
@@ -133,6 +181,9 @@ pub struct FamilyCapacity {
     pub total: i64,
     /// Addresses that Services hold.
     pub assigned: i64,
+    /// Addresses that a person keeps for somebody, or from everybody, and that nobody holds.
+    #[serde(default)]
+    pub reserved: i64,
     /// Freed addresses that rest before another Service may have them.
     pub quarantined: i64,
     /// Addresses that can be lent now.

@@ -29,10 +29,13 @@ fn mk_spec() -> ClaimSpec {
         ports: vec![],
         traffic_policy: TrafficPolicy::Cluster,
         sharing_key: None,
+        selector: Default::default(),
         advertisements: vec![],
     };
     ClaimSpec {
         address: "192.0.2.7".parse().expect("ip"),
+        reserved: false,
+        reserved_for: Vec::new(),
         pool: Some("home".into()),
         state: Some(ClaimState::Held),
         state_since: Some(Timestamp(1_767_225_600)),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ferrolb_core::selector::Labels;
 use ferrolb_crds::convert::{claim, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_runtime::index::Change;
@@ -68,6 +69,8 @@ impl Stage {
     async fn show_everything(&self) {
         let service = mk_classes().project(&serde_json::from_value(mk_service()).expect("a Service"));
         self.list(Input::Service, ObjectKey::namespaced("default", "web"), service)
+            .await;
+        self.list(Input::Namespace, ObjectKey::cluster("default"), Labels::new())
             .await;
         let object: AddressPool = serde_json::from_value(mk_pool()).expect("a pool");
         self.list(Input::Pool, ObjectKey::cluster("home"), pool::pool(&object))

@@ -8,6 +8,7 @@ use ferrolb_core::allocator::Event;
 use ferrolb_core::claim::Claim;
 use ferrolb_core::pool::Pool;
 use ferrolb_core::request::Service;
+use ferrolb_core::selector::Labels;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_runtime::index::{Change, Difference, Index, ObjectKey};
 
@@ -16,6 +17,8 @@ use ferrolb_runtime::index::{Change, Difference, Index, ObjectKey};
 pub enum Input {
     /// Of a Service.
     Service(Change<Service>),
+    /// Of a namespace's labels.
+    Namespace(Change<Labels>),
     /// Of a pool.
     Pool(Change<Pool>),
     /// Of a claim; `None` is one whose name is not its address, which nobody can make.
@@ -26,6 +29,7 @@ pub enum Input {
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) services: Index<Service>,
+    pub(super) namespaces: Index<Labels>,
     pub(super) pools: Index<Pool>,
     pub(super) claims: Index<Option<Claim>>,
 }
@@ -41,6 +45,13 @@ impl World {
                 different
                     .into_iter()
                     .map(|Difference { key, .. }| service_event(&self.services, &key))
+                    .collect()
+            }
+            Input::Namespace(change) => {
+                let different = self.namespaces.absorb(change);
+                different
+                    .into_iter()
+                    .map(|Difference { key, .. }| namespace_event(&self.namespaces, key))
                     .collect()
             }
             Input::Pool(change) => {
@@ -62,7 +73,10 @@ impl World {
 
     /// Whether every list has been complete once.
     pub(super) fn is_listed(&self) -> bool {
-        self.services.is_listed() && self.pools.is_listed() && self.claims.is_listed()
+        self.services.is_listed()
+            && self.namespaces.is_listed()
+            && self.pools.is_listed()
+            && self.claims.is_listed()
     }
 
     /// Whether a claim of an address is known.
@@ -77,6 +91,10 @@ impl World {
             .pools
             .iter()
             .map(|(_, pool)| Event::PoolApplied(pool.clone()));
+        let namespaces = self
+            .namespaces
+            .iter()
+            .map(|(key, labels)| Event::NamespaceApplied(key.name.clone(), labels.clone()));
         let claims = self
             .claims
             .iter()
@@ -85,7 +103,7 @@ impl World {
             .services
             .iter()
             .map(|(_, service)| Event::ServiceApplied(service.clone()));
-        pools.chain(claims).chain(services)
+        namespaces.chain(pools).chain(claims).chain(services)
     }
 }
 
@@ -94,6 +112,13 @@ fn service_event(services: &Index<Service>, key: &ObjectKey) -> Event {
         || Event::ServiceDeleted(ServiceKey::new(key.namespace.clone(), key.name.clone())),
         |service| Event::ServiceApplied(service.clone()),
     )
+}
+
+fn namespace_event(namespaces: &Index<Labels>, key: ObjectKey) -> Event {
+    match namespaces.get(&key) {
+        Some(labels) => Event::NamespaceApplied(key.name, labels.clone()),
+        None => Event::NamespaceDeleted(key.name),
+    }
 }
 
 fn pool_event(pools: &Index<Pool>, key: &ObjectKey) -> Event {

@@ -19,6 +19,7 @@ fn mk_object(spec: &Value, status: &Value, annotations: &Value) -> api::Service 
             "resourceVersion": "41",
             "creationTimestamp": "2026-01-01T00:00:00Z",
             "annotations": annotations,
+            "labels": {"tier": "edge"},
         },
         "spec": spec,
         "status": status,
@@ -72,6 +73,8 @@ fn a_request_is_reduced_to_what_lending_depends_on() {
         ],
         traffic_policy: TrafficPolicy::Local,
         sharing_key: Some("k".to_owned()),
+        labels: [("tier".to_owned(), "edge".to_owned())].into(),
+        selector: [("app".to_owned(), "web".to_owned())].into(),
     };
     assert_eq!(service.request, expected);
     assert_eq!(service.key, ServiceKey::new("default", "web"));

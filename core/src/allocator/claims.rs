@@ -284,8 +284,13 @@ impl Allocator {
         let since = claim
             .filter(|claim| claim.spec.state == Some(ClaimState::Held))
             .and_then(|claim| claim.spec.state_since);
+        let (reserved, reserved_for) = claim
+            .map(|claim| (claim.spec.reserved, claim.spec.reserved_for.clone()))
+            .unwrap_or_default();
         Some(ClaimSpec {
             address,
+            reserved,
+            reserved_for,
             pool: Some(pool.clone()),
             state: Some(ClaimState::Held),
             state_since: since.or(Some(now)),
@@ -311,6 +316,7 @@ impl Allocator {
             ports: service.request.ports.clone(),
             traffic_policy: service.request.traffic_policy,
             sharing_key: service.request.sharing_key.clone(),
+            selector: service.request.selector.clone(),
             advertisements,
         })
     }

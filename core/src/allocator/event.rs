@@ -6,6 +6,7 @@ use crate::claim::Claim;
 use crate::object::Uid;
 use crate::pool::{Pool, PoolName};
 use crate::request::Service;
+use crate::selector::Labels;
 use crate::service::ServiceKey;
 
 /// One change in what the watches show.
@@ -19,6 +20,10 @@ pub enum Event {
     ServiceApplied(Service),
     /// A Service is gone from the watch: deleted, or of another type now.
     ServiceDeleted(ServiceKey),
+    /// A namespace is there, with these labels.
+    NamespaceApplied(String, Labels),
+    /// A namespace is gone, or its labels are not known any more.
+    NamespaceDeleted(String),
     /// A pool is there, in this version.
     PoolApplied(Pool),
     /// A pool was deleted.
@@ -33,7 +38,7 @@ pub enum Event {
         /// Its identity, where known: keeps a late report from hitting its successor.
         uid: Option<Uid>,
     },
-    /// The first lists of Services, pools and claims are complete. Nothing is lent before.
+    /// The first lists of Services, namespaces, pools and claims are complete. Nothing is lent before.
     Synced,
 }
 

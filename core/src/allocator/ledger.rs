@@ -398,6 +398,7 @@ impl Counts {
         Capacity {
             total: cap(total),
             assigned: cap(self.assigned),
+            reserved: 0,
             quarantined: cap(self.quarantined),
             available: cap(available),
         }

@@ -112,6 +112,7 @@ fn join_families(families: &BTreeSet<Family>) -> String {
 mod tests {
     use super::*;
     use crate::request::Eligibility;
+    use crate::selector::Labels;
     use crate::service::TrafficPolicy;
 
     const V4: &str = "10.96.0.1";
@@ -129,9 +130,11 @@ mod tests {
             cluster_ips,
             addresses: AddressWish::parse(asked, None),
             pool: None,
+            labels: Labels::new(),
             ports: Vec::new(),
             traffic_policy: TrafficPolicy::Cluster,
             sharing_key: None,
+            selector: Labels::new(),
         }
     }
 

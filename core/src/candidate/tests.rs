@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::address::Family;
-use crate::facts::{HolderFacts, Selector};
+use crate::facts::HolderFacts;
 use crate::interface::{Interface, Links, MacAddress};
+use crate::selector::{Requirement, Selector};
 use crate::service::ServiceKey;
 
 const ALPHA: &str = "alpha";

@@ -11,6 +11,7 @@ use ferrolb_core::claim::{Claim, ClaimSpec};
 use ferrolb_core::object::{ResourceVersion, Uid};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, Service};
+use ferrolb_core::selector::Labels;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_core::time::Timestamp;
 
@@ -30,6 +31,7 @@ pub(crate) struct Api {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
+    pub(crate) namespaces: BTreeMap<String, Labels>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
     pub(crate) claims: BTreeMap<IpAddr, Claim>,
 }
@@ -111,6 +113,13 @@ impl Api {
         if service.request.eligibility != Eligibility::NotLoadBalancer {
             self.log.push(Event::ServiceDeleted(key.clone()));
         }
+    }
+
+    /// Creates a namespace, or labels it anew.
+    pub(crate) fn label_namespace(&mut self, name: &str, labels: Labels) {
+        self.revision += 1;
+        self.namespaces.insert(name.to_owned(), labels.clone());
+        self.log.push(Event::NamespaceApplied(name.to_owned(), labels));
     }
 
     /// Creates a pool, or changes what a person writes of it.
@@ -304,9 +313,12 @@ impl Api {
             .filter(|service| service.request.eligibility != Eligibility::NotLoadBalancer)
             .cloned()
             .map(Event::ServiceApplied);
+        let namespaces = self.namespaces.iter();
+        let namespaces =
+            namespaces.map(|(name, labels)| Event::NamespaceApplied(name.clone(), labels.clone()));
         let pools = self.pools.values().cloned().map(Event::PoolApplied);
         let claims = self.claims.values().cloned().map(Event::ClaimApplied);
-        claims.chain(pools).chain(services).collect()
+        claims.chain(namespaces).chain(pools).chain(services).collect()
     }
 
     /// The addresses that a Service shows, as text.

@@ -222,6 +222,7 @@ fn a_pools_counts_follow_what_is_lent_added_and_rested() {
     let resting = Capacity {
         total: 8,
         assigned: 0,
+        reserved: 0,
         quarantined: 1,
         available: 7,
     };

@@ -140,7 +140,7 @@ impl History {
             Step::Crash => {
                 self.retire(0);
                 let (api, now) = (&self.world.api, self.world.now);
-                self.world.replicas = vec![Replica::promote(api, [0; 3], now)];
+                self.world.replicas = vec![Replica::promote(api, [0; Kind::ALL.len()], now)];
             }
             Step::TakeOver(lags) => {
                 self.retire(1);

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::object::{ResourceVersion, Uid};
-use ferrolb_core::pool::{Pool, PoolSpec};
+use ferrolb_core::pool::allocation::Allocation;
+use ferrolb_core::pool::{Pool, PoolSpec, Sharing};
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service, ServiceRequest, ServiceStatus};
+use ferrolb_core::selector::Labels;
 use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
 use ferrolb_core::time::Timestamp;
 
@@ -31,6 +33,8 @@ pub(crate) fn mk_pool(name: &str, addresses: &[&str]) -> Pool {
             auto_assign: true,
             avoid_buggy_ips: false,
             quarantine: Duration::ZERO,
+            allocation: Allocation::default(),
+            sharing: Sharing::default(),
             advertisements: vec!["default".to_owned()],
         },
         status: None,
@@ -51,12 +55,14 @@ pub(crate) fn mk_service(name: &str) -> Service {
             primary_family: Some(Family::V4),
             addresses: AddressWish::Any,
             pool: None,
+            labels: Labels::new(),
             ports: vec![ServicePort {
                 protocol: Protocol::Tcp,
                 port: 80,
             }],
             traffic_policy: TrafficPolicy::Cluster,
             sharing_key: None,
+            selector: Labels::new(),
         },
         status: ServiceStatus::default(),
     }

@@ -77,7 +77,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => any_number().prop_map(Step::LandLate),
         2 => prop_oneof![
             2 => Just(Step::Crash),
-            3 => [0_usize..4, 0_usize..4, 0_usize..4].prop_map(Step::TakeOver),
+            3 => std::array::from_fn::<_, { Kind::ALL.len() }, _>(|_| 0_usize..4).prop_map(Step::TakeOver),
             1 => Just(Step::Retire),
         ],
     ]

@@ -197,6 +197,8 @@ fn an_address_in_no_pool_is_taken_off_a_status_once_it_has_a_claim() {
     assert_eq!(world.shown("s2"), ["1.2.3.0"], "an address in no pool");
     world.api.create_claim(ClaimSpec {
         address: ip("1.2.3.0"),
+        reserved: false,
+        reserved_for: Vec::new(),
         pool: Some("pool".into()),
         state: Some(ClaimState::Quarantined),
         state_since: None,

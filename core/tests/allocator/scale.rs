@@ -26,6 +26,7 @@ fn mk_capacity(total: i64, assigned: i64) -> Capacity {
     Capacity {
         total,
         assigned,
+        reserved: 0,
         quarantined: 0,
         available: total.saturating_sub(assigned),
     }

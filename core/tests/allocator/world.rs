@@ -43,6 +43,7 @@ pub(crate) struct Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Service,
+    Namespace,
     Pool,
     Claim,
 }
@@ -52,17 +53,19 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 struct Known {
     services: BTreeSet<ServiceKey>,
+    namespaces: BTreeSet<String>,
     pools: BTreeSet<PoolName>,
 }
 
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Service, Self::Pool, Self::Claim];
+    pub(crate) const ALL: [Self; 4] = [Self::Service, Self::Namespace, Self::Pool, Self::Claim];
 
     fn of(event: &Event) -> Self {
         match event {
             Event::ServiceApplied(_) | Event::ServiceDeleted(_) => Self::Service,
+            Event::NamespaceApplied(..) | Event::NamespaceDeleted(_) => Self::Namespace,
             Event::PoolApplied(_) | Event::PoolDeleted(_) => Self::Pool,
             Event::ClaimApplied(_) | Event::ClaimDeleted { .. } => Self::Claim,
             Event::Synced => unreachable!("no watch shows it"),
@@ -340,7 +343,9 @@ impl Replica {
                 Event::ServiceApplied(service) => drop(gone.services.remove(&service.key)),
                 Event::PoolApplied(pool) => drop(gone.pools.remove(&pool.name)),
                 Event::ClaimApplied(claim) => drop(gone_claims.remove(&claim.spec.address)),
+                Event::NamespaceApplied(name, _) => drop(gone.namespaces.remove(name)),
                 Event::ServiceDeleted(_)
+                | Event::NamespaceDeleted(_)
                 | Event::PoolDeleted(_)
                 | Event::ClaimDeleted { .. }
                 | Event::Synced => unreachable!("a list shows only what is there"),
@@ -349,6 +354,9 @@ impl Replica {
         }
         for key in gone.services {
             self.show(Event::ServiceDeleted(key), now);
+        }
+        for name in gone.namespaces {
+            self.show(Event::NamespaceDeleted(name), now);
         }
         for name in gone.pools {
             self.show(Event::PoolDeleted(name), now);
@@ -363,6 +371,8 @@ impl Replica {
         match &event {
             Event::ServiceApplied(service) => drop(known.services.insert(service.key.clone())),
             Event::ServiceDeleted(key) => drop(known.services.remove(key)),
+            Event::NamespaceApplied(name, _) => drop(known.namespaces.insert(name.clone())),
+            Event::NamespaceDeleted(name) => drop(known.namespaces.remove(name)),
             Event::PoolApplied(pool) => drop(known.pools.insert(pool.name.clone())),
             Event::PoolDeleted(name) => drop(known.pools.remove(name)),
             Event::ClaimApplied(_) | Event::ClaimDeleted { .. } | Event::Synced => {}

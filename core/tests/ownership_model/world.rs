@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::facts::{Advertisement, ClaimFacts, Facts, HolderFacts, NodeFacts, Requirement, Selector};
+use ferrolb_core::facts::{Advertisement, ClaimFacts, Facts, HolderFacts, NodeFacts};
 use ferrolb_core::interface::{IfIndex, Interface, MacAddress};
 use ferrolb_core::node::NodeName;
 use ferrolb_core::reason::MoveReason;
+use ferrolb_core::selector::{Requirement, Selector};
 use ferrolb_core::service::{ServiceKey, TrafficPolicy};
 
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";

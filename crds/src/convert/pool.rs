@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use ferrolb_core::facts::Advertisement;
-use ferrolb_core::pool::{Capacity, DEFAULT_QUARANTINE, Pool, PoolSpec, PoolStatus};
+use ferrolb_core::pool::allocation::Allocation;
+use ferrolb_core::pool::{Capacity, DEFAULT_QUARANTINE, Pool, PoolSpec, PoolStatus, Sharing};
 use ferrolb_core::time::Timestamp;
 
 use super::condition::{api_condition, find};
 use super::selector::selector;
 use super::time::timestamp;
 use crate::address_pool::{
-    AddressPool, AddressPoolSpec, AddressPoolStatus, FamilyCapacity, Layer2Advertisement, PoolCapacity,
+    AddressPool, AddressPoolSpec, AddressPoolStatus, FamilyCapacity, Layer2Advertisement, PoolAllocation,
+    PoolCapacity, PoolSharing,
 };
 use crate::entry::AddressEntry;
 
@@ -53,6 +55,8 @@ pub fn pool(object: &AddressPool) -> Pool {
         auto_assign,
         avoid_buggy_ips,
         quarantine: _,
+        allocation,
+        sharing,
         layer2: _,
     } = &object.spec;
     let texts = |entries: &[AddressEntry]| entries.iter().map(|entry| entry.0.clone()).collect();
@@ -76,6 +80,11 @@ pub fn pool(object: &AddressPool) -> Pool {
             auto_assign: *auto_assign,
             avoid_buggy_ips: *avoid_buggy_ips,
             quarantine: quarantine(&object.spec).unwrap_or(DEFAULT_QUARANTINE),
+            allocation: allocation.as_ref().map(core_allocation).unwrap_or_default(),
+            sharing: match sharing {
+                PoolSharing::SameNamespace => Sharing::SameNamespace,
+                PoolSharing::CrossNamespace => Sharing::CrossNamespace,
+            },
             advertisements: advertisements(&object.spec)
                 .into_iter()
                 .map(|entry| entry.name)
@@ -124,12 +133,14 @@ fn capacity(stored: FamilyCapacity) -> Capacity {
     let FamilyCapacity {
         total,
         assigned,
+        reserved,
         quarantined,
         available,
     } = stored;
     Capacity {
         total,
         assigned,
+        reserved,
         quarantined,
         available,
     }
@@ -139,14 +150,33 @@ fn api_capacity(counted: Capacity) -> FamilyCapacity {
     let Capacity {
         total,
         assigned,
+        reserved,
         quarantined,
         available,
     } = counted;
     FamilyCapacity {
         total,
         assigned,
+        reserved,
         quarantined,
         available,
+    }
+}
+
+fn core_allocation(allocation: &PoolAllocation) -> Allocation {
+    let PoolAllocation {
+        priority,
+        namespaces,
+        namespace_selectors,
+        service_selectors,
+        max_per_namespace,
+    } = allocation;
+    Allocation {
+        priority: *priority,
+        namespaces: namespaces.iter().cloned().collect(),
+        namespace_selectors: namespace_selectors.iter().map(selector).collect(),
+        service_selectors: service_selectors.iter().map(selector).collect(),
+        max_per_namespace: *max_per_namespace,
     }
 }
 
@@ -197,8 +227,9 @@ mod tests {
             v4: Capacity {
                 total: 41,
                 assigned: 3,
+                reserved: 1,
                 quarantined: 2,
-                available: 36,
+                available: 35,
             },
             v6: Capacity::default(),
             ready: Some(ferrolb_core::condition::Condition {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferrolb_core::facts::{Requirement, Selector};
+use ferrolb_core::selector::{Requirement, Selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// The selector that an API object spells out.

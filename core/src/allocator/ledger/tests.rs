@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::claim::{ClaimSpec, ClaimState, Holder};
 use crate::object::ResourceVersion;
-use crate::pool::{Pool, PoolSpec};
+use crate::pool::allocation::Allocation;
+use crate::pool::{Pool, PoolSpec, Sharing};
+use crate::selector::Labels;
 use crate::service::TrafficPolicy;
 use crate::time::Timestamp;
 
@@ -29,6 +31,8 @@ fn mk_layout(addresses: &[&str]) -> Layout {
             auto_assign: true,
             avoid_buggy_ips: false,
             quarantine: Duration::ZERO,
+            allocation: Allocation::default(),
+            sharing: Sharing::default(),
             advertisements: Vec::new(),
         },
         status: None,
@@ -49,6 +53,7 @@ fn mk_claim(address: &str, holder: Option<&str>, last: Option<&str>) -> Claim {
         ports: Vec::new(),
         traffic_policy: TrafficPolicy::Cluster,
         sharing_key: None,
+        selector: Labels::new(),
         advertisements: Vec::new(),
     });
     Claim {
@@ -56,6 +61,8 @@ fn mk_claim(address: &str, holder: Option<&str>, last: Option<&str>) -> Claim {
         resource_version: ResourceVersion::from("1"),
         spec: ClaimSpec {
             address: ip(address),
+            reserved: false,
+            reserved_for: Vec::new(),
             pool: Some("pool".into()),
             state: Some(ClaimState::Held),
             state_since: None,

@@ -59,8 +59,8 @@ fn what_others_think_of_an_owner_takes_nothing_from_it() {
 fn a_live_owner_stays_when_its_selector_cannot_be_understood() {
     let mut group = Group::settled(&["n1", "n2"], 1);
     let owner = group.owner(vip(0));
-    let invalid = crate::facts::Selector {
-        requirements: vec![crate::facts::Requirement::Invalid],
+    let invalid = crate::selector::Selector {
+        requirements: vec![crate::selector::Requirement::Invalid],
     };
     group.facts.pools.get_mut("home").unwrap()[0].node_selectors = vec![invalid];
     group.facts.claims.insert(vip(1), mk_claim(vip(1)));

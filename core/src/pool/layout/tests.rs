@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::object::{ResourceVersion, Uid};
-use crate::pool::PoolSpec;
+use crate::pool::allocation::Allocation;
+use crate::pool::{PoolSpec, Sharing};
 use crate::time::Timestamp;
 
 fn mk_pool(name: &str, created: i64, addresses: &[&str]) -> Pool {
@@ -19,6 +20,8 @@ fn mk_pool(name: &str, created: i64, addresses: &[&str]) -> Pool {
             auto_assign: true,
             avoid_buggy_ips: false,
             quarantine: Duration::ZERO,
+            allocation: Allocation::default(),
+            sharing: Sharing::default(),
             advertisements: vec!["default".into()],
         },
         status: None,

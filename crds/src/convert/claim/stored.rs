@@ -42,6 +42,8 @@ pub fn new_claim(spec: &core::ClaimSpec) -> AddressClaim {
 pub fn api_spec(spec: &core::ClaimSpec) -> AddressClaimSpec {
     let core::ClaimSpec {
         address,
+        reserved,
+        reserved_for,
         pool,
         state,
         state_since,
@@ -51,6 +53,8 @@ pub fn api_spec(spec: &core::ClaimSpec) -> AddressClaimSpec {
     } = spec;
     AddressClaimSpec {
         address: address.to_string(),
+        reserved: *reserved,
+        reserved_for: reserved_for.iter().cloned().map(Into::into).collect(),
         pool: pool.as_ref().map(ToString::to_string),
         state: state.map(api_state),
         state_since: state_since.map(api_time),
@@ -63,6 +67,8 @@ pub fn api_spec(spec: &core::ClaimSpec) -> AddressClaimSpec {
 fn core_spec(address: IpAddr, spec: &AddressClaimSpec) -> core::ClaimSpec {
     let AddressClaimSpec {
         address: _,
+        reserved,
+        reserved_for,
         pool,
         state,
         state_since,
@@ -72,6 +78,8 @@ fn core_spec(address: IpAddr, spec: &AddressClaimSpec) -> core::ClaimSpec {
     } = spec;
     core::ClaimSpec {
         address,
+        reserved: *reserved,
+        reserved_for: reserved_for.iter().map(Into::into).collect(),
         pool: pool.as_deref().map(Into::into),
         state: state.map(core_state),
         state_since: state_since.as_ref().map(timestamp),
@@ -92,6 +100,7 @@ fn core_holder(holder: &ClaimHolder) -> core::Holder {
             .collect(),
         traffic_policy: holder.external_traffic_policy.into(),
         sharing_key: holder.sharing_key.clone(),
+        selector: holder.selector.clone(),
         advertisements: holder.advertisements.clone(),
     }
 }
@@ -103,6 +112,7 @@ fn api_holder(holder: &core::Holder) -> ClaimHolder {
         ports,
         traffic_policy,
         sharing_key,
+        selector,
         advertisements,
     } = holder;
     ClaimHolder {
@@ -112,6 +122,7 @@ fn api_holder(holder: &core::Holder) -> ClaimHolder {
         ports: ports.iter().copied().map(Into::into).collect(),
         external_traffic_policy: (*traffic_policy).into(),
         sharing_key: sharing_key.clone(),
+        selector: selector.clone(),
         advertisements: advertisements.clone(),
     }
 }
@@ -142,6 +153,8 @@ mod tests {
     fn what_the_controller_writes_is_read_back_unchanged() {
         let spec = core::ClaimSpec {
             address: "2001:db8::1".parse().expect("an address"),
+            reserved: true,
+            reserved_for: vec![ServiceKey::new("default", "web")],
             pool: Some("home".into()),
             state: Some(core::ClaimState::Releasing),
             state_since: Some(ferrolb_core::time::Timestamp(1_800_000_000)),
@@ -156,6 +169,7 @@ mod tests {
                 }],
                 traffic_policy: TrafficPolicy::Local,
                 sharing_key: Some("k".to_owned()),
+                selector: [("app".to_owned(), "web".to_owned())].into(),
                 advertisements: vec!["lan".to_owned()],
             }],
         };

@@ -16,12 +16,14 @@ use serde_json::Value;
 use super::{client_with, install, render};
 
 /// In every namespace.
-const CONTROLLER: [&str; 14] = [
+const CONTROLLER: [&str; 16] = [
     // Followed, and read live before what somebody may have changed is decided.
     "get services",
     "list services",
     "watch services",
     "patch services/status",
+    "list namespaces",
+    "watch namespaces",
     "get addressclaims.ferrolb.io",
     "list addressclaims.ferrolb.io",
     "watch addressclaims.ferrolb.io",
