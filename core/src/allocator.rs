@@ -47,6 +47,7 @@ mod ledger;
 mod outcome;
 mod pool_status;
 mod pools;
+mod release;
 mod retry;
 mod services;
 mod shown;

@@ -1,0 +1,99 @@
+//! How a claim ends: Held -> Releasing -> Quarantined -> gone, and back to Held for whom it rests.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::allocator::Allocator;
+use crate::allocator::agenda::Task;
+use crate::allocator::call::Call;
+use crate::allocator::claims::update;
+use crate::allocator::slot::Slot;
+use crate::claim::{Claim, ClaimSpec, ClaimState};
+use crate::time::{Now, Timestamp};
+
+/// How long the owner's withdrawal is waited for. An owner that is alive needs milliseconds, and
+/// one that is not does not answer.
+const WITHDRAWAL: Duration = Duration::from_secs(2);
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// The next call for a claim without holders that has not come to rest yet.
+    pub(super) fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
+        let address = claim.spec.address;
+        if claim.has_owner {
+            let end = self.ledger.update(address, |slot| {
+                *slot.withdraw_by.get_or_insert(now.time + WITHDRAWAL)
+            });
+            if end > now.time {
+                self.agenda.set_alarm(Task::Claim(address), end);
+                return None;
+            }
+        }
+        if let Some(last) = &claim.spec.last_holder
+            && !self.may_end_release(last, address)
+        {
+            return None;
+        }
+        if self.quarantine(address).is_zero() {
+            return Some(delete(claim));
+        }
+        let spec = ClaimSpec {
+            state: Some(ClaimState::Quarantined),
+            state_since: Some(now.wall),
+            held_by: None,
+            ..claim.spec.clone()
+        };
+        Some(update(&claim, spec))
+    }
+
+    /// The next call for a claim that rests.
+    pub(super) fn converge_quarantined(&mut self, claim: Claim, now: Now) -> Option<Call> {
+        let rest = self.quarantine(claim.spec.address);
+        let seconds = i64::try_from(rest.as_secs()).unwrap_or(i64::MAX);
+        let latest = Timestamp(now.wall.0.saturating_add(seconds));
+        let Some(since) = claim.spec.state_since.filter(|since| *since <= latest) else {
+            // No beginning, or one that a wrong clock wrote: it begins now.
+            let spec = ClaimSpec {
+                state_since: Some(now.wall),
+                ..claim.spec.clone()
+            };
+            return Some(update(&claim, spec));
+        };
+        let rested = Duration::from_secs(now.wall.seconds_since(since));
+        if rested < rest {
+            let end = now.time + (rest - rested);
+            self.agenda.set_alarm(Task::Claim(claim.spec.address), end);
+            return None;
+        }
+        Some(delete(claim))
+    }
+
+    fn quarantine(&self, address: IpAddr) -> Duration {
+        let recorded = || self.ledger.slot(address).and_then(Slot::recorded_pool);
+        self.pools
+            .quarantine(self.ledger.pool_of(address).or_else(recorded))
+    }
+}
+
+/// Lets the last holders of a claim go.
+pub(super) fn begin_release(claim: &Claim, now: Timestamp) -> Call {
+    let last_holder = claim.spec.holders.first().map(|holder| holder.service.clone());
+    let spec = ClaimSpec {
+        state: Some(ClaimState::Releasing),
+        state_since: Some(now),
+        held_by: None,
+        last_holder,
+        holders: Vec::new(),
+        ..claim.spec.clone()
+    };
+    update(claim, spec)
+}
+
+fn delete(claim: Claim) -> Call {
+    Call::DeleteClaim {
+        address: claim.spec.address,
+        uid: claim.uid,
+        resource_version: claim.resource_version,
+    }
+}
