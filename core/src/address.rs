@@ -20,6 +20,15 @@ pub enum Family {
 // === impl Family ===
 
 impl Family {
+    /// The one that this is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// Both families, IPv4 first: the order in which status lists addresses.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 

@@ -285,8 +285,12 @@ impl Allocator {
             }
             let changes = self.ledger.take_changes();
             for pool in changes.pools {
+                self.note_vacancies(&pool);
                 self.wake(&pool);
                 self.agenda.push(Task::Pool(pool));
+            }
+            for (pool, namespace) in changes.quotas {
+                self.wake_namespace(&pool, &namespace);
             }
             for address in changes.addresses {
                 for key in self.waiting.first(&Need::Address(address), u128::MAX) {
@@ -317,20 +321,56 @@ impl Allocator {
         for (address, _) in self.ledger.slots() {
             self.agenda.push(Task::Claim(*address));
         }
-        for name in self.pools.names() {
-            self.agenda.push(Task::Pool(name.clone()));
+        let names: Vec<PoolName> = self.pools.names().cloned().collect();
+        for name in names {
+            self.note_vacancies(&name);
+            self.agenda.push(Task::Pool(name));
         }
     }
 
     /// Has as many waiting Services decided about as a pool can serve now, oldest first.
     fn wake(&mut self, pool: &PoolName) {
         let (v4, v6) = self.ledger.available(pool);
+        let has_quota = self
+            .ledger
+            .layout()
+            .share(pool)
+            .is_some_and(|share| share.quota.is_some());
+        let is_open = !has_quota && self.pools.open_rank(pool).is_some();
         for need in FamilyNeed::ALL {
+            let of_pool = Need::Pool(pool.clone(), need);
             let servable = need.servable(v4, v6);
-            for key in self.waiting.first(&Need::Pool(pool.clone(), need), servable) {
+            let mut woken = if has_quota && servable > 0 {
+                // Who comes first may be one whom the quota does not let.
+                let has_left = |namespace: &str| self.ledger.has_quota_left(pool, namespace);
+                self.waiting.all_in(&of_pool, has_left)
+            } else {
+                self.waiting.first(&of_pool, servable)
+            };
+            if is_open {
+                woken.extend(self.waiting.first(&Need::Open(need), servable));
+            }
+            for key in woken {
                 self.want_decision(&key);
             }
         }
+    }
+
+    /// Has everybody of a namespace decided about who waits for a pool: the quota lets more, or
+    /// what it was told about the quota's use is no longer so.
+    fn wake_namespace(&mut self, pool: &PoolName, namespace: &str) {
+        for need in FamilyNeed::ALL {
+            let is_it = |other: &str| other == namespace;
+            let of_pool = Need::Pool(pool.clone(), need);
+            for key in self.waiting.all_in(&of_pool, is_it) {
+                self.want_decision(&key);
+            }
+        }
+    }
+
+    fn note_vacancies(&mut self, pool: &PoolName) {
+        let (v4, v6) = self.ledger.available(pool);
+        self.pools.note_vacancies(pool, v4 > 0, v6 > 0);
     }
 
     fn converge(&mut self, task: &Task, now: Now) -> Option<Call> {

@@ -3,6 +3,7 @@
 //! [`layout`] decides which address belongs to which pool; the counters are the allocator's.
 
 pub mod allocation;
+pub mod free;
 pub mod layout;
 
 use std::borrow::Borrow;

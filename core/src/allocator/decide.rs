@@ -3,13 +3,15 @@
 //! 1. What it has, while that satisfies its wishes and a pool still covers it.
 //! 2. The addresses asked for.
 //! 3. The pool asked for.
-//! 4. The pools that lend without being asked, by name.
+//! 4. The pools for such Services alone, by priority, then name.
+//! 5. The pools for every Service, by priority, then name.
 //!
 //! Within a pool: what rests for this Service, else the lowest free address as listed.
 //!
 //! A wish that cannot be granted leaves the Service what it has and says why. Deciding changes
 //! nothing and is a function of what is, so deciding twice is the same as once.
 
+mod candidate;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +19,15 @@ use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
-use crate::allocator::pools::Pools;
+use crate::allocator::pools::{Pools, Rank};
 use crate::allocator::waiting::{FamilyNeed, Need};
 use crate::allocator::wish::{Wish, cluster_families};
 use crate::pool::PoolName;
+use crate::pool::allocation::{Applicant, Unadmitted};
 use crate::reason::Refusal;
 use crate::request::{Eligibility, Service};
+use crate::selector::Labels;
+use candidate::{Candidate, Tie, find_candidates};
 
 /// Which addresses a Service should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,38 +40,30 @@ pub(super) struct Decision {
     pub(super) needs: Vec<Need>,
 }
 
-/// One address that a Service has something to do with already.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    tie: Tie,
-    address: IpAddr,
-    pool: PoolName,
-}
-
-/// How a Service is tied to an address, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Tie {
-    /// The claim names it, and it shows the address.
-    HeldAndShown,
-    /// The claim names it.
-    Held,
-    /// It was decided, and the claim does not say so yet.
-    Granted,
-    /// It shows the address, and nobody has it.
-    Shown,
-    /// The address rests, and it held it last.
-    Resting,
-}
-
 /// One decision in the making.
 struct Decider<'a> {
     ledger: &'a mut Ledger,
     pools: &'a Pools,
+    service: &'a Service,
+    applicant: Applicant<'a>,
     candidates: Vec<Candidate>,
 }
 
+/// The pools that may serve a wish.
+struct Order {
+    /// In the order in which they are tried.
+    first: Vec<PoolName>,
+    /// Whether the pools for every Service come after these.
+    then_open: bool,
+}
+
 /// Decides about one Service.
-pub(super) fn decide(ledger: &mut Ledger, pools: &Pools, service: &Service) -> Decision {
+pub(super) fn decide(
+    ledger: &mut Ledger,
+    pools: &Pools,
+    service: &Service,
+    namespace_labels: &Labels,
+) -> Decision {
     match service.request.eligibility {
         Eligibility::Eligible => {}
         Eligibility::ForeignClass | Eligibility::NotLoadBalancer | Eligibility::Deleting => {
@@ -78,10 +75,17 @@ pub(super) fn decide(ledger: &mut Ledger, pools: &Pools, service: &Service) -> D
         Ok(None) => return Decision::default(),
         Err(refusal) => Err((refusal, Vec::new())),
     };
-    let candidates = find_candidates(ledger, pools, service);
+    let applicant = Applicant {
+        namespace: &service.key.namespace,
+        namespace_labels,
+        labels: &service.request.labels,
+    };
+    let candidates = find_candidates(ledger, pools, service, applicant);
     let mut decider = Decider {
         ledger,
         pools,
+        service,
+        applicant,
         candidates,
     };
     match wish.and_then(|wish| decider.grant(&wish)) {
@@ -105,7 +109,7 @@ type Denied = (Refusal, Vec<Need>);
 
 // === impl Decider ===
 
-impl Decider<'_> {
+impl<'a> Decider<'a> {
     /// What a wish is granted, and what would make it more.
     fn grant(&mut self, wish: &Wish) -> Result<(Granted, Vec<Need>), Denied> {
         let held = self.held(|candidate| wish.allows(candidate.address, &candidate.pool));
@@ -117,18 +121,40 @@ impl Decider<'_> {
         }
         let families: BTreeSet<Family> = held.keys().copied().map(Family::of).collect();
         if wish.need.is_met_by(&families) {
-            return Ok(self.complete(held, wish));
+            return Ok(match self.leave_shrunk_pool(&held, wish) {
+                Some(both) => (both, Vec::new()),
+                None => self.complete(held, wish),
+            });
         }
-        let order = self.eligible_pools(wish)?;
-        let granted = self.take_from(&order, wish);
-        granted
-            .map(|granted| self.complete(granted, wish))
-            .ok_or_else(|| {
-                let needs = order
-                    .iter()
-                    .map(|pool| Need::Pool(pool.clone(), self.need_of(pool, wish)));
-                (why::exhausted(self.ledger, wish.need, &order), needs.collect())
-            })
+        let order = self.order(wish)?;
+        match self.take_from(&order, wish) {
+            Some(granted) => Ok(self.complete(granted, wish)),
+            None => Err((self.exhausted(&order, wish), self.needs(&order, wish))),
+        }
+    }
+
+    /// What would help when every pool has been tried.
+    fn needs(&self, order: &Order, wish: &Wish) -> Vec<Need> {
+        let of_pool = |pool: &PoolName| Need::Pool(pool.clone(), self.need_of(pool, wish));
+        let mut needs: Vec<Need> = order.first.iter().map(of_pool).collect();
+        if order.then_open {
+            needs.push(Need::Open(wish.need));
+            // Those in which it has one address already, and those that may lend to others and not
+            // to it.
+            let tied = self.tied_open(order).into_iter().map(|rank| &rank.pool);
+            needs.extend(tied.chain(self.pools.open_with_quota()).map(of_pool));
+        }
+        needs
+    }
+
+    fn exhausted(&self, order: &Order, wish: &Wish) -> Refusal {
+        let open = self.pools.open().filter(|_| order.then_open);
+        why::exhausted(
+            self.ledger,
+            wish.need,
+            order.first.iter().chain(open),
+            &self.service.key,
+        )
     }
 
     /// What a Service needs of a pool: who has the one address of it already waits for the other.
@@ -156,7 +182,7 @@ impl Decider<'_> {
 
     /// Adds the second address for who would like to have both, from the pool of the first; who
     /// cannot have it yet goes on without.
-    fn complete(&mut self, mut granted: Granted, wish: &Wish) -> (Granted, Vec<Need>) {
+    fn complete(&mut self, granted: Granted, wish: &Wish) -> (Granted, Vec<Need>) {
         let has = |family| {
             granted
                 .keys()
@@ -167,11 +193,8 @@ impl Decider<'_> {
         let (Some(missing), Some(pool)) = (missing.copied(), granted.values().next().cloned()) else {
             return (granted, Vec::new());
         };
-        match self.pick(&pool, &[missing], wish) {
-            Some(second) => {
-                granted.extend(second);
-                (granted, Vec::new())
-            }
+        match self.extend(granted.clone(), &pool, &[missing], wish) {
+            Some(both) => (both, Vec::new()),
             None => (granted, vec![Need::Pool(pool, FamilyNeed::One(missing))]),
         }
     }
@@ -199,6 +222,12 @@ impl Decider<'_> {
             if let Some(asked) = wish.pool.as_ref().filter(|asked| *asked != pool) {
                 return Err((why::in_other_pool(*address, pool, asked), Vec::new()));
             }
+            if let Some(unadmitted) = self.unadmitted(pool) {
+                return Err((
+                    why::address_not_admitted(*address, pool, unadmitted, self.applicant),
+                    Vec::new(),
+                ));
+            }
             granted.insert(*address, pool.clone());
         }
         let pools: BTreeSet<&PoolName> = granted.values().collect();
@@ -222,55 +251,157 @@ impl Decider<'_> {
             if let Some(share) = share.filter(|share| share.is_frozen()) {
                 return Err((why::frozen(pool, share), needs()));
             }
+            if !self.fits_quota(pool, &granted) {
+                let need = Need::Pool(pool.clone(), wish.need);
+                return Err((why::quota(self.ledger, pool, &self.service.key), vec![need]));
+            }
         }
         Ok(granted)
     }
 
-    /// The pools that may serve a wish, in the order in which they are tried. Priorities and
-    /// pinning would order them here.
-    fn eligible_pools(&self, wish: &Wish) -> Result<Vec<PoolName>, Denied> {
-        let names: Vec<PoolName> = match &wish.pool {
-            Some(asked) if self.pools.contains(asked) => vec![asked.clone()],
-            Some(asked) => return Err((why::pool_not_found(asked, self.pools), Vec::new())),
-            None => self.pools.automatic().cloned().collect(),
-        };
-        if names.is_empty() {
-            return Err((why::no_automatic_pool(self.pools), Vec::new()));
+    /// The pools that may serve a wish.
+    fn order(&self, wish: &Wish) -> Result<Order, Denied> {
+        if let Some(asked) = &wish.pool {
+            if !self.pools.contains(asked) {
+                return Err((why::pool_not_found(asked, self.pools), Vec::new()));
+            }
+            if let Some(unadmitted) = self.unadmitted(asked) {
+                return Err((
+                    why::pool_not_admitted(asked, unadmitted, self.applicant),
+                    Vec::new(),
+                ));
+            }
+            return Ok(Order {
+                first: vec![asked.clone()],
+                then_open: false,
+            });
         }
-        Ok(names)
+        let pinned = self.pools.pinned();
+        let order = Order {
+            first: pinned
+                .filter(|pool| self.pools.admits(pool, self.applicant))
+                .cloned()
+                .collect(),
+            then_open: self.pools.open().next().is_some(),
+        };
+        if order.first.is_empty() && !order.then_open {
+            return Err((why::no_automatic_pool(self.pools, self.applicant), Vec::new()));
+        }
+        Ok(order)
     }
 
-    fn take_from(&mut self, order: &[PoolName], wish: &Wish) -> Option<Granted> {
-        let rested = |pool: &&PoolName| {
-            let rests = |candidate: &&Candidate| candidate.tie == Tie::Resting && candidate.pool == **pool;
-            self.candidates.iter().find(rests).is_some()
-        };
-        let (first, rest): (Vec<&PoolName>, Vec<&PoolName>) = order.iter().partition(rested);
-        let order: Vec<PoolName> = first.iter().chain(&rest).map(|pool| (*pool).clone()).collect();
-        let returning = first.len();
-        let mut from = |pools: &[PoolName], families: &[Family]| {
-            pools.iter().find_map(|pool| self.pick(pool, families, wish))
-        };
+    fn unadmitted(&self, pool: &PoolName) -> Option<Unadmitted> {
+        self.pools.allocation(pool)?.unadmitted(self.applicant)
+    }
+
+    /// Addresses for a Service that has none of them yet.
+    fn take_from(&mut self, order: &Order, wish: &Wish) -> Option<Granted> {
+        let returning = self.returning(order);
         match wish.need {
-            FamilyNeed::One(_) | FamilyNeed::Both => from(&order, wish.need.families()),
+            FamilyNeed::One(_) | FamilyNeed::Both => {
+                let families = wish.need.families();
+                self.take_first(&returning, families, wish)
+                    .or_else(|| self.take_first(&order.first, families, wish))
+                    .or_else(|| self.take_open(order, families, wish))
+            }
             FamilyNeed::Prefer(primary) => {
-                let other = match primary {
-                    Family::V4 => Family::V6,
-                    Family::V6 => Family::V4,
-                };
-                let returning = order.get(..returning).unwrap_or_default();
-                from(returning, &Family::ALL)
-                    .or_else(|| from(returning, &[primary]))
-                    .or_else(|| from(&order, &Family::ALL))
-                    .or_else(|| from(&order, &[primary]))
-                    .or_else(|| from(&order, &[other]))
+                let (one, other) = ([primary], [primary.other()]);
+                self.take_first(&returning, &Family::ALL, wish)
+                    .or_else(|| self.take_first(&returning, &one, wish))
+                    .or_else(|| self.take_first(&order.first, &Family::ALL, wish))
+                    .or_else(|| self.take_first(&order.first, &one, wish))
+                    .or_else(|| self.take_first(&order.first, &other, wish))
+                    .or_else(|| self.take_open(order, &Family::ALL, wish))
+                    .or_else(|| self.take_open(order, &one, wish))
+                    .or_else(|| self.take_open(order, &other, wish))
             }
         }
     }
 
+    /// The pools of an order in which an address rests for the Service: it comes back there.
+    fn returning(&self, order: &Order) -> Vec<PoolName> {
+        let rests_in = |pool: &PoolName| {
+            let rests = |candidate: &Candidate| candidate.tie == Tie::Resting && candidate.pool == *pool;
+            self.candidates.iter().any(rests)
+        };
+        let in_first = order.first.iter().filter(|pool| rests_in(pool)).cloned();
+        let in_open = self.tied_open(order).into_iter();
+        in_first
+            .chain(in_open.map(|rank| rank.pool.clone()).filter(rests_in))
+            .collect()
+    }
+
+    /// Addresses of one of these pools.
+    fn take_first(&mut self, pools: &[PoolName], families: &[Family], wish: &Wish) -> Option<Granted> {
+        pools.iter().find_map(|pool| self.pick(pool, families, wish))
+    }
+
+    /// Addresses of one of the pools for every Service. Only those are tried that have a free
+    /// address, or one that the Service has something to do with.
+    fn take_open(&mut self, order: &Order, families: &[Family], wish: &Wish) -> Option<Granted> {
+        let pools = self.pools;
+        let mut tied = self.tied_open(order).into_iter().peekable();
+        let family = families.first().filter(|_| order.then_open)?;
+        let mut vacant = pools.vacant(*family).peekable();
+        loop {
+            let next = match (tied.peek(), vacant.peek()) {
+                (Some(tied_next), Some(vacant_next)) if vacant_next < tied_next => vacant.next(),
+                (Some(_), _) => tied.next(),
+                (None, _) => vacant.next(),
+            }?;
+            if let Some(granted) = self.pick(&next.pool, families, wish) {
+                return Some(granted);
+            }
+        }
+    }
+
+    /// The pools for every Service in which there is an address that the Service has something to
+    /// do with.
+    fn tied_open(&self, order: &Order) -> BTreeSet<&'a Rank> {
+        let pools = self.pools;
+        let candidates = self.candidates.iter().filter(|_| order.then_open);
+        candidates
+            .filter_map(|candidate| pools.open_rank(&candidate.pool))
+            .collect()
+    }
+
+    /// Both addresses of another pool, for a Service that has both and whose pool lost a family.
+    fn leave_shrunk_pool(&mut self, held: &Granted, wish: &Wish) -> Option<Granted> {
+        let (FamilyNeed::Prefer(_), 1) = (wish.need, held.len()) else {
+            return None;
+        };
+        let has = |family| held.keys().any(|address| Family::of(*address) == family);
+        let had_other = self
+            .ledger
+            .addresses_of(&self.service.key)
+            .into_iter()
+            .filter(|address| !has(Family::of(*address)))
+            .any(|address| {
+                self.ledger
+                    .slot(address)
+                    .is_some_and(|slot| slot.names(&self.service.key))
+            });
+        if !had_other {
+            return None;
+        }
+        let order = self.order(wish).ok()?;
+        self.take_first(&order.first, &Family::ALL, wish)
+            .or_else(|| self.take_open(&order, &Family::ALL, wish))
+    }
+
     /// One address of each family from one pool; nothing unless all are there.
     fn pick(&mut self, pool: &PoolName, families: &[Family], wish: &Wish) -> Option<Granted> {
-        let mut granted = Granted::new();
+        self.extend(Granted::new(), pool, families, wish)
+    }
+
+    /// One address more of each family from one pool; nothing unless all are there.
+    fn extend(
+        &mut self,
+        mut granted: Granted,
+        pool: &PoolName,
+        families: &[Family],
+        wish: &Wish,
+    ) -> Option<Granted> {
         for family in families {
             let tied = self.tied(pool, *family, wish);
             let address = match tied {
@@ -279,7 +410,22 @@ impl Decider<'_> {
             };
             granted.insert(address, pool.clone());
         }
-        Some(granted)
+        self.fits_quota(pool, &granted).then_some(granted)
+    }
+
+    /// Whether the Service's namespace may hold these addresses of a pool beside what others of the
+    /// namespace hold.
+    fn fits_quota(&self, pool: &PoolName, granted: &Granted) -> bool {
+        let key = &self.service.key;
+        let Some((others, most)) = self.ledger.quota(pool, key) else {
+            return true;
+        };
+        let is_held_anyway = |address: &IpAddr| {
+            let slot = self.ledger.slot(*address);
+            slot.is_some_and(|slot| slot.is_held_in(&key.namespace, key))
+        };
+        let more = granted.keys().filter(|address| !is_held_anyway(address)).count();
+        u32::try_from(more).is_ok_and(|more| others.saturating_add(more) <= most)
     }
 
     fn is_candidate(&self, address: IpAddr) -> bool {
@@ -287,53 +433,4 @@ impl Decider<'_> {
             .iter()
             .any(|candidate| candidate.address == address)
     }
-}
-
-/// Every address that a Service has to do with and that a pool lets it hold.
-fn find_candidates(ledger: &Ledger, pools: &Pools, service: &Service) -> Vec<Candidate> {
-    let shown: BTreeSet<IpAddr> = service
-        .status
-        .ingress
-        .iter()
-        .filter_map(|entry| entry.address)
-        .collect();
-    let mut known: BTreeSet<IpAddr> = ledger.addresses_of(&service.key).into_iter().collect();
-    known.extend(&shown);
-    known
-        .into_iter()
-        .filter_map(|address| {
-            let is_shown = shown.contains(&address);
-            let (tie, pool) = match ledger.slot(address) {
-                // Somebody else serves it, whom we cannot ask to give it up.
-                None if ledger.shown().by_foreign(address).is_some() => return None,
-                None => (Tie::Shown, ledger.layout().pool_of(address)?),
-                Some(slot) if !slot.admits(&service.key) => return None,
-                Some(slot) => {
-                    let tie = if slot.names(&service.key) && is_shown {
-                        Tie::HeldAndShown
-                    } else if slot.names(&service.key) {
-                        Tie::Held
-                    } else if slot.holders.contains(&service.key) {
-                        Tie::Granted
-                    } else if slot.rests_for(&service.key) && is_shown {
-                        Tie::Shown
-                    } else if slot.rests_for(&service.key) {
-                        Tie::Resting
-                    } else {
-                        return None;
-                    };
-                    (tie, pools.holding_pool(ledger, address, slot)?)
-                }
-            };
-            let lends = |share: &crate::pool::layout::Share| share.lends(address);
-            if tie == Tie::Resting && !ledger.layout().share(pool).is_some_and(lends) {
-                return None;
-            }
-            Some(Candidate {
-                tie,
-                address,
-                pool: pool.clone(),
-            })
-        })
-        .collect()
 }

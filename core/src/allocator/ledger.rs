@@ -9,14 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::address::Family;
-use crate::address_set::AddressSet;
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::claim::Claim;
 use crate::object::Uid;
+use crate::pool::free::Free;
 use crate::pool::layout::{Layout, Share};
 use crate::pool::{Capacity, PoolName};
-use crate::range::AddressRange;
 use crate::service::ServiceKey;
 
 /// Every address in use.
@@ -38,6 +37,8 @@ pub(super) struct Ledger {
 pub(super) struct Changes {
     /// Pools whose counts may have changed.
     pub(super) pools: BTreeSet<PoolName>,
+    /// Namespaces that hold more or fewer addresses of a pool with a quota.
+    pub(super) quotas: BTreeSet<(PoolName, String)>,
     /// Addresses whose slots were touched.
     pub(super) addresses: BTreeSet<IpAddr>,
 }
@@ -45,9 +46,11 @@ pub(super) struct Changes {
 /// What is free and what is in use of one pool.
 #[derive(Debug, Default)]
 struct Inventory {
-    free: AddressSet,
+    free: Free,
     v4: Counts,
     v6: Counts,
+    /// How many addresses each namespace holds, if the pool has a quota.
+    by_namespace: BTreeMap<String, u32>,
 }
 
 /// Addresses in use of one pool and family.
@@ -96,9 +99,10 @@ impl Ledger {
                     ..Counts::default()
                 };
                 let inventory = Inventory {
-                    free: share.free_set(),
+                    free: Free::of(share),
                     v4: counts(Family::V4),
                     v6: counts(Family::V6),
+                    by_namespace: BTreeMap::new(),
                 };
                 (name.clone(), inventory)
             })
@@ -108,6 +112,7 @@ impl Ledger {
         for (address, slot) in &slots {
             self.take_from_free(*address);
             let charge = self.charge_of(*address, slot);
+            self.charge_namespaces(charge.as_ref(), &slot.holders, true);
             self.charge(*address, charge, true);
         }
         self.slots = slots;
@@ -197,7 +202,37 @@ impl Ledger {
     pub(super) fn first_free(&mut self, pool: &PoolName, family: Family) -> Option<IpAddr> {
         let share = self.layout.share(pool)?;
         let inventory = self.inventories.get_mut(pool)?;
-        share.first_free(family, &mut inventory.free)
+        inventory.free.first(share, family)
+    }
+
+    /// How many addresses of a pool a namespace holds, and how many it may hold; `None` when it may
+    /// hold any number. Addresses that a Service alone holds in its namespace are left out: they are
+    /// what it may be about to give up.
+    pub(super) fn quota(&self, pool: &PoolName, but: &ServiceKey) -> Option<(u32, u32)> {
+        let most = self.layout.share(pool)?.quota?;
+        let namespace = &but.namespace;
+        let inventory = self.inventories.get(pool)?;
+        let all = inventory.by_namespace.get(namespace).copied().unwrap_or_default();
+        let own = self.by_service.get(but).into_iter().flatten();
+        let own = own.filter(|address| {
+            self.slots.get(*address).is_some_and(|slot| {
+                slot.holders.contains(but)
+                    && !slot.is_held_in(namespace, but)
+                    && self.pool_of(**address) == Some(pool)
+            })
+        });
+        let own = u32::try_from(own.count()).unwrap_or(u32::MAX);
+        Some((all.saturating_sub(own), most))
+    }
+
+    /// Whether a namespace may hold another address of a pool.
+    pub(super) fn has_quota_left(&self, pool: &PoolName, namespace: &str) -> bool {
+        let most = self.layout.share(pool).and_then(|share| share.quota);
+        let held = self
+            .inventories
+            .get(pool)
+            .and_then(|inventory| inventory.by_namespace.get(namespace));
+        most.is_none_or(|most| held.is_none_or(|held| *held < most))
     }
 
     /// How many addresses of each family a pool could lend now.
@@ -207,6 +242,14 @@ impl Ledger {
             Some(inventory) if !is_frozen => (inventory.v4.unused(), inventory.v6.unused()),
             Some(_) | None => (0, 0),
         }
+    }
+
+    /// Whether a pool covers any address of a family, free or not.
+    pub(super) fn covers_any(&self, pool: &PoolName, family: Family) -> bool {
+        self.inventories.get(pool).is_some_and(|inventory| match family {
+            Family::V4 => inventory.v4.covered > 0,
+            Family::V6 => inventory.v6.covered > 0,
+        })
     }
 
     /// The counts of a pool, IPv4 and IPv6.
@@ -299,6 +342,11 @@ impl Ledger {
             (true, false) => self.give_to_free(address),
             (true, true) | (false, false) => {}
         }
+        for (bearing, is_on) in [(&before, false), (&after, true)] {
+            if let Some(bearing) = bearing {
+                self.charge_namespaces(bearing.charge.as_ref(), &bearing.holders, is_on);
+            }
+        }
         let split = |bearing: Option<Bearing>| {
             bearing.map_or_else(Default::default, |bearing| (bearing.mentions, bearing.charge))
         };
@@ -322,6 +370,30 @@ impl Ledger {
         self.changed.pools.insert(charge.pool);
     }
 
+    /// Counts an address for each namespace of its holders, once, if the pool has a quota.
+    fn charge_namespaces(&mut self, charge: Option<&Charge>, holders: &BTreeSet<ServiceKey>, is_on: bool) {
+        let has_quota = |pool: &&PoolName| self.layout.share(pool).is_some_and(|share| share.quota.is_some());
+        let Some(pool) = charge.map(|charge| &charge.pool).filter(has_quota) else {
+            return;
+        };
+        let Some(inventory) = self.inventories.get_mut(pool) else {
+            return;
+        };
+        let namespaces: BTreeSet<&str> = holders.iter().map(|key| key.namespace.as_str()).collect();
+        for namespace in namespaces {
+            let count = inventory.by_namespace.entry(namespace.to_owned()).or_default();
+            *count = if is_on {
+                count.saturating_add(1)
+            } else {
+                count.saturating_sub(1)
+            };
+            if *count == 0 {
+                inventory.by_namespace.remove(namespace);
+            }
+            self.changed.quotas.insert((pool.clone(), namespace.to_owned()));
+        }
+    }
+
     fn reindex(&mut self, address: IpAddr, before: &BTreeSet<ServiceKey>, after: &BTreeSet<ServiceKey>) {
         for key in before.difference(after) {
             if let Some(addresses) = self.by_service.get_mut(key) {
@@ -338,18 +410,19 @@ impl Ledger {
 
     fn take_from_free(&mut self, address: IpAddr) {
         if let Some(pool) = self.layout.pool_of(address)
+            && let Some(share) = self.layout.share(pool)
             && let Some(inventory) = self.inventories.get_mut(pool)
         {
-            inventory.free.remove(AddressRange::single(address));
+            inventory.free.take(share, address);
         }
     }
 
     fn give_to_free(&mut self, address: IpAddr) {
         if let Some(pool) = self.layout.pool_of(address)
-            && self.layout.share(pool).is_some_and(|share| share.lends(address))
+            && let Some(share) = self.layout.share(pool)
             && let Some(inventory) = self.inventories.get_mut(pool)
         {
-            inventory.free.insert(AddressRange::single(address));
+            inventory.free.give(share, address);
             self.changed.pools.insert(pool.clone());
         }
     }

@@ -1,16 +1,19 @@
-//! The pools as they are stored, and those that were deleted a moment ago.
+//! The pools as they are stored, the order in which they are tried, and those that were deleted a
+//! moment ago.
 //!
 //! A deleted pool keeps its claims for a grace, so that to delete and recreate it moves nothing.
 //! It lends nothing meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::address::Family;
 use crate::allocator::call::CallId;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
+use crate::pool::allocation::{Allocation, Applicant};
 use crate::pool::{DEFAULT_QUARANTINE, Pool, PoolName, PoolStatus};
 use crate::time::Time;
 
@@ -21,8 +24,27 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     by_name: BTreeMap<PoolName, PoolEntry>,
+    /// Those that lend without being asked, and only to some Services ...
+    pinned: BTreeSet<Rank>,
+    /// ... or to any.
+    open: BTreeSet<Rank>,
+    /// Those of the open ones that do not lend to everybody alike.
+    open_with_quota: BTreeSet<Rank>,
+    /// Those of the open ones that have a free address of a family: a decision must not cost more
+    /// because many others are full.
+    vacant_v4: BTreeSet<Rank>,
+    vacant_v6: BTreeSet<Rank>,
     /// When the grace of each deleted pool ends.
     vanished: BTreeMap<PoolName, Time>,
+}
+
+/// Where a pool stands among those that lend without being asked: by priority, then by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    has_no_priority: bool,
+    priority: u32,
+    /// The pool.
+    pub(super) pool: PoolName,
 }
 
 /// One pool, and the writing of its status.
@@ -40,24 +62,41 @@ pub(super) struct PoolEntry {
     pub(super) told: Option<Option<PoolStatus>>,
 }
 
+// === impl Rank ===
+
+impl Rank {
+    fn of(pool: &Pool) -> Self {
+        let priority = pool.spec.allocation.priority;
+        Self {
+            has_no_priority: priority.is_none(),
+            priority: priority.unwrap_or_default(),
+            pool: pool.name.clone(),
+        }
+    }
+}
+
 // === impl Pools ===
 
 impl Pools {
     /// Takes a pool in; answers whether what it lends may have changed.
     pub(super) fn apply(&mut self, pool: Pool) -> bool {
         self.vanished.remove(&pool.name);
-        match self.by_name.get_mut(&pool.name) {
-            Some(entry) => {
-                let is_same = entry.pool.spec == pool.spec
-                    && entry.pool.uid == pool.uid
-                    && entry.pool.created == pool.created;
-                let is_stale = pool.uid == entry.pool.uid
-                    && pool.resource_version.is_older_than(&entry.pool.resource_version);
-                if !is_stale {
-                    entry.pool = pool;
-                }
-                !is_same && !is_stale
-            }
+        let name = pool.name.clone();
+        let known = self.by_name.get(&name).map(|entry| &entry.pool);
+        let is_stale = known.is_some_and(|known| {
+            pool.uid == known.uid && pool.resource_version.is_older_than(&known.resource_version)
+        });
+        if is_stale {
+            return false;
+        }
+        let is_same = known.is_some_and(|known| {
+            known.spec == pool.spec && known.uid == pool.uid && known.created == pool.created
+        });
+        if !is_same {
+            self.unrank(&name);
+        }
+        match self.by_name.get_mut(&name) {
+            Some(entry) => entry.pool = pool,
             None => {
                 let entry = PoolEntry {
                     pool,
@@ -66,14 +105,18 @@ impl Pools {
                     retry: Retry::default(),
                     told: None,
                 };
-                self.by_name.insert(entry.pool.name.clone(), entry);
-                true
+                self.by_name.insert(name.clone(), entry);
             }
         }
+        if !is_same {
+            self.rank(&name);
+        }
+        !is_same
     }
 
     /// A pool is gone: answers when its grace ends, if it was there.
     pub(super) fn remove(&mut self, name: &PoolName, now: Time) -> Option<Time> {
+        self.unrank(name);
         self.by_name.remove(name)?;
         Some(self.miss(name, now))
     }
@@ -132,12 +175,63 @@ impl Pools {
         self.by_name.keys()
     }
 
-    /// The pools that lend without being asked for, in the order in which they are tried.
-    pub(super) fn automatic(&self) -> impl Iterator<Item = &PoolName> {
-        self.by_name
-            .iter()
-            .filter(|(_, entry)| entry.pool.spec.auto_assign)
-            .map(|(name, _)| name)
+    /// What a pool says about whom it is for; `None` when it is gone.
+    pub(super) fn allocation(&self, name: &PoolName) -> Option<&Allocation> {
+        self.get(name).map(|entry| &entry.pool.spec.allocation)
+    }
+
+    /// Whether a pool gives addresses to a Service; one that is gone gives none.
+    pub(super) fn admits(&self, name: &PoolName, applicant: Applicant<'_>) -> bool {
+        self.allocation(name)
+            .is_some_and(|allocation| allocation.admits(applicant))
+    }
+
+    /// Whether a Service may go on holding addresses of a pool. What nobody understands takes
+    /// nothing away, and neither does a pool that was deleted a moment ago.
+    pub(super) fn lets_keep(&self, name: &PoolName, applicant: Applicant<'_>) -> bool {
+        self.allocation(name)
+            .is_none_or(|allocation| allocation.admits(applicant) || allocation.invalid_selector().is_some())
+    }
+
+    /// The pools that lend without being asked for and only to some Services, in the order in
+    /// which they are tried.
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &PoolName> {
+        self.pinned.iter().map(|rank| &rank.pool)
+    }
+
+    /// The pools that lend to any Service without being asked for, in the order in which they are
+    /// tried.
+    pub(super) fn open(&self) -> impl Iterator<Item = &PoolName> + Clone {
+        self.open.iter().map(|rank| &rank.pool)
+    }
+
+    /// Those of [`Self::open`] that lend a namespace a limited number of addresses.
+    pub(super) fn open_with_quota(&self) -> impl Iterator<Item = &PoolName> {
+        self.open_with_quota.iter().map(|rank| &rank.pool)
+    }
+
+    /// Those of [`Self::open`] that have a free address of a family, and where each stands.
+    pub(super) fn vacant(&self, family: Family) -> impl Iterator<Item = &Rank> {
+        self.vacancies(family).iter()
+    }
+
+    /// Where a pool stands among the open ones; `None` when it is none of them.
+    pub(super) fn open_rank(&self, name: &PoolName) -> Option<&Rank> {
+        self.open.get(&Rank::of(&self.get(name)?.pool))
+    }
+
+    /// Notes of which families a pool has free addresses.
+    pub(super) fn note_vacancies(&mut self, name: &PoolName, v4: bool, v6: bool) {
+        let Some(rank) = self.open_rank(name).cloned() else {
+            return;
+        };
+        for (vacancies, is_vacant) in [(&mut self.vacant_v4, v4), (&mut self.vacant_v6, v6)] {
+            if is_vacant {
+                vacancies.insert(rank.clone());
+            } else {
+                vacancies.remove(&rank);
+            }
+        }
     }
 
     /// The pool that an address in use may be held from: the one it counts to, else a deleted
@@ -164,5 +258,47 @@ impl Pools {
     pub(super) fn advertisements(&self, pool: &PoolName) -> Option<&[String]> {
         self.get(pool)
             .map(|entry| entry.pool.spec.advertisements.as_slice())
+    }
+
+    fn vacancies(&self, family: Family) -> &BTreeSet<Rank> {
+        match family {
+            Family::V4 => &self.vacant_v4,
+            Family::V6 => &self.vacant_v6,
+        }
+    }
+
+    /// Puts a pool into the order in which pools are tried.
+    fn rank(&mut self, name: &PoolName) {
+        let Some(entry) = self.by_name.get(name) else {
+            return;
+        };
+        let (spec, rank) = (&entry.pool.spec, Rank::of(&entry.pool));
+        if !spec.auto_assign {
+            return;
+        }
+        if spec.allocation.is_pinned() {
+            self.pinned.insert(rank);
+            return;
+        }
+        if spec.allocation.max_per_namespace.is_some() {
+            self.open_with_quota.insert(rank.clone());
+        }
+        self.open.insert(rank);
+    }
+
+    fn unrank(&mut self, name: &PoolName) {
+        let Some(entry) = self.by_name.get(name) else {
+            return;
+        };
+        let rank = Rank::of(&entry.pool);
+        for ranks in [
+            &mut self.pinned,
+            &mut self.open,
+            &mut self.open_with_quota,
+            &mut self.vacant_v4,
+            &mut self.vacant_v6,
+        ] {
+            ranks.remove(&rank);
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
 use crate::condition::Condition;
 use crate::request::{Eligibility, Service};
+use crate::selector::Labels;
 use crate::service::ServiceKey;
 use crate::time::Now;
 
@@ -231,7 +232,9 @@ impl Allocator {
         let Some(entry) = self.services.get_mut(key) else {
             return;
         };
-        let mut decision = decide(&mut self.ledger, &self.pools, &entry.service);
+        let no_labels = Labels::new();
+        let namespace_labels = self.namespaces.get(&key.namespace).unwrap_or(&no_labels);
+        let mut decision = decide(&mut self.ledger, &self.pools, &entry.service, namespace_labels);
         let needs = std::mem::take(&mut decision.needs);
         self.waiting.insert(key, entry.service.created, needs);
         for address in self.ledger.addresses_of(key) {

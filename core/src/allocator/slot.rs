@@ -93,6 +93,12 @@ impl Slot {
         self.holders.iter().all(|holder| holder == key)
     }
 
+    /// Whether another Service of a namespace than this one is to hold it.
+    pub(super) fn is_held_in(&self, namespace: &str, but: &ServiceKey) -> bool {
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder != but && holder.namespace == namespace)
+    }
+
     /// Makes a Service a holder, by the ledger.
     pub(super) fn add_holder(&mut self, key: &ServiceKey, pool: &PoolName) {
         if self.holders.insert(key.clone()) {

@@ -18,6 +18,8 @@ pub(super) enum Need {
     Address(IpAddr),
     /// Addresses of a pool.
     Pool(PoolName, FamilyNeed),
+    /// Addresses of whichever pool lends to any Service without being asked, and without a quota.
+    Open(FamilyNeed),
 }
 
 /// Which families a Service wants from a pool.
@@ -116,6 +118,13 @@ impl Waiting {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let queue = self.by_need.get(need).into_iter().flatten();
         queue.take(count).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Those that wait for something, longest first, and whose namespaces pass a test.
+    pub(super) fn all_in(&self, need: &Need, test: impl Fn(&str) -> bool) -> Vec<ServiceKey> {
+        let queue = self.by_need.get(need).into_iter().flatten();
+        let keys = queue.map(|(_, key)| key).filter(|key| test(&key.namespace));
+        keys.cloned().collect()
     }
 
     /// How many Services wait.

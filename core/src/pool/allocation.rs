@@ -30,6 +30,15 @@ pub struct Applicant<'a> {
     pub labels: &'a Labels,
 }
 
+/// What about a Service a pool does not admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unadmitted {
+    /// Its namespace, by name and by labels.
+    Namespace,
+    /// Its own labels.
+    Labels,
+}
+
 // === impl Allocation ===
 
 impl Allocation {
@@ -42,7 +51,18 @@ impl Allocation {
 
     /// Whether a Service may have an address.
     pub fn admits(&self, applicant: Applicant<'_>) -> bool {
-        self.admits_namespace(applicant) && self.admits_labels(applicant.labels)
+        self.unadmitted(applicant).is_none()
+    }
+
+    /// Why a Service may not have an address; `None` when it may.
+    pub fn unadmitted(&self, applicant: Applicant<'_>) -> Option<Unadmitted> {
+        if !self.admits_namespace(applicant) {
+            Some(Unadmitted::Namespace)
+        } else if !self.admits_labels(applicant.labels) {
+            Some(Unadmitted::Labels)
+        } else {
+            None
+        }
     }
 
     /// Whether a selector could not be understood: nobody new is admitted then by the list that it

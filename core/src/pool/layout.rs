@@ -38,6 +38,11 @@ pub struct Share {
     belongs: AddressSet,
     excluded: AddressSet,
     avoids_buggy: bool,
+    /// How many addresses one namespace may hold.
+    pub quota: Option<u32>,
+    /// The place of each address's entry in `entries`.
+    places_v4: RangeInclusiveMap<u128, usize>,
+    places_v6: RangeInclusiveMap<u128, usize>,
 }
 
 /// An entry of a pool's lists that means nothing.
@@ -179,30 +184,19 @@ impl Share {
         self.invalid.iter().any(|entry| entry.list == EntryList::Exclude)
     }
 
-    /// The lowest address of a family in the order of the entries that is also in `free`.
-    ///
-    /// A buggy address that must be avoided is taken out of `free` for good, so that each is met
-    /// at most once.
-    pub fn first_free(&self, family: Family, free: &mut AddressSet) -> Option<IpAddr> {
-        let entries = self.entries.iter().filter(|entry| entry.family() == family);
-        for entry in entries {
-            while let Some(address) = free.first_in(*entry) {
-                if !self.avoids(address) {
-                    return Some(address);
-                }
-                free.remove(AddressRange::single(address));
-            }
-        }
-        None
+    /// The place of the entry that lists an address, and that entry.
+    pub fn entry_of(&self, address: IpAddr) -> Option<(usize, AddressRange)> {
+        let places = match Family::of(address) {
+            Family::V4 => &self.places_v4,
+            Family::V6 => &self.places_v6,
+        };
+        let place = *places.get(&to_number(address))?;
+        Some((place, *self.entries.get(place)?))
     }
 
-    /// What may be lent while nobody holds anything: nothing if the pool is frozen.
-    pub fn free_set(&self) -> AddressSet {
-        if self.is_frozen() {
-            AddressSet::default()
-        } else {
-            self.belongs.clone()
-        }
+    /// Every address that belongs to the pool, also those that it avoids.
+    pub fn belongs(&self) -> &AddressSet {
+        &self.belongs
     }
 
     /// How many addresses of a family the pool covers, by arithmetic.
@@ -219,11 +213,17 @@ impl Share {
     fn read(pool: &Pool) -> Self {
         let mut share = Self {
             avoids_buggy: pool.spec.avoid_buggy_ips,
+            quota: pool.spec.allocation.max_per_namespace,
             ..Self::default()
         };
         for (index, text) in pool.spec.addresses.iter().enumerate() {
             match share.read_entry(text) {
                 Ok(range) => {
+                    let places = match range.family() {
+                        Family::V4 => &mut share.places_v4,
+                        Family::V6 => &mut share.places_v6,
+                    };
+                    places.insert(range.first()..=range.last(), share.entries.len());
                     share.entries.push(range);
                     share.belongs.insert(range);
                 }
@@ -254,12 +254,15 @@ impl Share {
         let range: AddressRange = text
             .parse()
             .map_err(|error: crate::range::RangeError| error.to_string())?;
-        let overlaps = |earlier: &&AddressRange| {
-            earlier.family() == range.family()
-                && earlier.first() <= range.last()
-                && range.first() <= earlier.last()
+        let places = match range.family() {
+            Family::V4 => &self.places_v4,
+            Family::V6 => &self.places_v6,
         };
-        match self.entries.iter().find(overlaps) {
+        let place = places
+            .overlapping(range.first()..=range.last())
+            .map(|(_, place)| *place)
+            .min();
+        match place.and_then(|place| self.entries.get(place)) {
             Some(earlier) => Err(format!(
                 "\"{}\" overlaps the earlier entry {earlier}: list each address once",
                 text.trim()
@@ -268,7 +271,8 @@ impl Share {
         }
     }
 
-    fn avoids(&self, address: IpAddr) -> bool {
+    /// Whether the pool never lends an address because some equipment does not like it.
+    pub fn avoids(&self, address: IpAddr) -> bool {
         self.avoids_buggy && is_buggy(address)
     }
 }

@@ -19,6 +19,8 @@ pub enum Refused {
     PoolNotFound,
     /// No pool lends without being asked for.
     NoAutoAssignPool,
+    /// The pools that could serve it are for other namespaces, or for Services with other labels.
+    NotAdmitted,
     /// No pool covers the address asked for.
     AddressNotInPool,
     /// The address asked for lies in another pool than the one asked for.
@@ -29,6 +31,8 @@ pub enum Refused {
     AddressInUse,
     /// Every pool that may serve the Service is exhausted.
     PoolExhausted,
+    /// Its namespace holds as many addresses of the pool as the pool lends to one.
+    QuotaExceeded,
     /// Both families are required, and no pool has both.
     NoDualStackPool,
     /// A pool cannot lend because one of its entries means nothing.
@@ -61,11 +65,13 @@ impl Refused {
             Self::NoPool => "NoPool",
             Self::PoolNotFound => "PoolNotFound",
             Self::NoAutoAssignPool => "NoAutoAssignPool",
+            Self::NotAdmitted => "NotAdmitted",
             Self::AddressNotInPool => "AddressNotInPool",
             Self::AddressInOtherPool => "AddressInOtherPool",
             Self::AddressesInTwoPools => "AddressesInTwoPools",
             Self::AddressInUse => "AddressInUse",
             Self::PoolExhausted => "PoolExhausted",
+            Self::QuotaExceeded => "QuotaExceeded",
             Self::NoDualStackPool => "NoDualStackPool",
             Self::PoolInvalid => "PoolInvalid",
             Self::StatusContested => "StatusContested",

@@ -10,6 +10,7 @@ use crate::allocator::pools::Pools;
 use crate::allocator::slot::Slot;
 use crate::allocator::waiting::FamilyNeed;
 use crate::pool::PoolName;
+use crate::pool::allocation::{Applicant, Unadmitted};
 use crate::pool::layout::Share;
 use crate::reason::{Refusal, Refused};
 use crate::service::ServiceKey;
@@ -17,9 +18,25 @@ use crate::service::ServiceKey;
 /// How many pools a sentence names before it only counts the rest.
 const NAMED: usize = 8;
 
-pub(super) fn no_automatic_pool(pools: &Pools) -> Refusal {
+pub(super) fn no_automatic_pool(pools: &Pools, applicant: Applicant<'_>) -> Refusal {
     if pools.is_empty() {
         return Refusal::new(Refused::NoPool, "There is no AddressPool: create one");
+    }
+    let declines: Vec<String> = pools
+        .pinned()
+        .filter_map(|pool| {
+            Some(declines(
+                pool,
+                pools.allocation(pool)?.unadmitted(applicant)?,
+                applicant,
+            ))
+        })
+        .collect();
+    if !declines.is_empty() {
+        return Refusal::new(
+            Refused::NotAdmitted,
+            format!("No pool is for the Service: {}", join_some(&declines)),
+        );
     }
     Refusal::new(
         Refused::NoAutoAssignPool,
@@ -39,6 +56,39 @@ pub(super) fn pool_not_found(asked: &PoolName, pools: &Pools) -> Refusal {
     Refusal::new(
         Refused::PoolNotFound,
         format!("The Service asks for pool {asked}, which does not exist: {there_are}"),
+    )
+}
+
+pub(super) fn pool_not_admitted(
+    asked: &PoolName,
+    unadmitted: Unadmitted,
+    applicant: Applicant<'_>,
+) -> Refusal {
+    let declines = declines(asked, unadmitted, applicant);
+    Refusal::new(
+        Refused::NotAdmitted,
+        format!("The Service asks for pool {asked}, but {declines}"),
+    )
+}
+
+pub(super) fn address_not_admitted(
+    address: IpAddr,
+    pool: &PoolName,
+    unadmitted: Unadmitted,
+    applicant: Applicant<'_>,
+) -> Refusal {
+    let declines = declines(pool, unadmitted, applicant);
+    Refusal::new(
+        Refused::NotAdmitted,
+        format!("The Service asks for {address} of pool {pool}, but {declines}"),
+    )
+}
+
+pub(super) fn quota(ledger: &Ledger, pool: &PoolName, key: &ServiceKey) -> Refusal {
+    let (others, most) = ledger.quota(pool, key).unwrap_or_default();
+    Refusal::new(
+        Refused::QuotaExceeded,
+        Trouble::quota(pool, key, others, most).text,
     )
 }
 
@@ -115,15 +165,21 @@ pub(super) fn frozen(pool: &PoolName, share: &Share) -> Refusal {
 }
 
 /// No pool has what is needed.
-pub(super) fn exhausted(ledger: &Ledger, need: FamilyNeed, tried: &[PoolName]) -> Refusal {
-    let troubles: Vec<Trouble> = tried
-        .iter()
-        .filter_map(|pool| Some(Trouble::of(pool, ledger.layout().share(pool)?, need)))
+pub(super) fn exhausted<'a>(
+    ledger: &Ledger,
+    need: FamilyNeed,
+    tried: impl Iterator<Item = &'a PoolName> + Clone,
+    key: &ServiceKey,
+) -> Refusal {
+    let named = tried.clone().take(NAMED);
+    let troubles: Vec<Trouble> = named
+        .filter_map(|pool| Trouble::of(pool, ledger, need, key))
         .collect();
-    let reason = if troubles
-        .iter()
-        .any(|trouble| trouble.reason == Refused::PoolExhausted)
-    {
+    let more = tried.skip(NAMED).count();
+    let has = |reason| troubles.iter().any(|trouble| trouble.reason == reason);
+    let reason = if has(Refused::QuotaExceeded) {
+        Refused::QuotaExceeded
+    } else if has(Refused::PoolExhausted) || more > 0 {
         Refused::PoolExhausted
     } else {
         troubles
@@ -135,13 +191,9 @@ pub(super) fn exhausted(ledger: &Ledger, need: FamilyNeed, tried: &[PoolName]) -
         FamilyNeed::Both => "No IPv4 and IPv6 address together".to_owned(),
         FamilyNeed::Prefer(_) => "No address of either family".to_owned(),
     };
-    let mut sentences: Vec<String> = troubles
-        .iter()
-        .take(NAMED)
-        .map(|trouble| trouble.text.clone())
-        .collect();
-    if troubles.len() > NAMED {
-        sentences.push(format!("{} more pools do not either", troubles.len() - NAMED));
+    let mut sentences: Vec<String> = troubles.into_iter().map(|trouble| trouble.text).collect();
+    if more > 0 {
+        sentences.push(format!("{more} more pools do not either"));
     }
     Refusal::new(reason, format!("{wanted}: {}", sentences.join("; ")))
 }
@@ -155,32 +207,52 @@ struct Trouble {
 // === impl Trouble ===
 
 impl Trouble {
-    fn of(pool: &PoolName, share: &Share, need: FamilyNeed) -> Self {
+    fn of(pool: &PoolName, ledger: &Ledger, need: FamilyNeed, key: &ServiceKey) -> Option<Self> {
+        let share = ledger.layout().share(pool)?;
         if share.is_frozen() {
-            return Self::frozen(pool, share);
+            return Some(Self::frozen(pool, share));
         }
         let missing = need
             .families()
             .iter()
-            .find(|family| share.count(**family) == 0)
+            .find(|family| !ledger.covers_any(pool, **family))
             .map(|family| family.as_str());
-        match (need, missing) {
-            (FamilyNeed::One(_), Some(family)) => Self {
+        let wanted = match need {
+            FamilyNeed::One(_) | FamilyNeed::Prefer(_) => 1,
+            FamilyNeed::Both => 2,
+        };
+        let over = ledger
+            .quota(pool, key)
+            .filter(|(others, most)| others + wanted > *most);
+        Some(match (need, missing, over) {
+            (FamilyNeed::One(_), Some(family), _) => Self {
                 reason: Refused::PoolExhausted,
                 text: format!("pool {pool} has no {family} addresses"),
             },
-            (FamilyNeed::Both, Some(family)) => Self {
+            (FamilyNeed::Both, Some(family), _) => Self {
                 reason: Refused::NoDualStackPool,
                 text: format!("pool {pool} has no {family} addresses"),
             },
-            (FamilyNeed::Both, None) => Self {
+            (_, _, Some((others, most))) => Self::quota(pool, key, others, most),
+            (FamilyNeed::Both, None, None) => Self {
                 reason: Refused::PoolExhausted,
                 text: format!("pool {pool} does not have both free"),
             },
-            (FamilyNeed::One(_), None) | (FamilyNeed::Prefer(_), _) => Self {
+            (FamilyNeed::One(_), None, None) | (FamilyNeed::Prefer(_), _, None) => Self {
                 reason: Refused::PoolExhausted,
                 text: format!("pool {pool} has none free"),
             },
+        })
+    }
+
+    fn quota(pool: &PoolName, key: &ServiceKey, others: u32, most: u32) -> Self {
+        Self {
+            reason: Refused::QuotaExceeded,
+            text: format!(
+                "pool {pool} lends a namespace at most {most} addresses (allocation.maxPerNamespace), and the other \
+                 Services of {} hold {others}",
+                key.namespace
+            ),
         }
     }
 
@@ -211,4 +283,20 @@ fn name_pools<'a>(names: impl Iterator<Item = &'a PoolName>) -> String {
     };
     let word = if names.len() == 1 { "pool" } else { "pools" };
     format!("{word} {}{more}", shown.join(", "))
+}
+
+fn declines(pool: &PoolName, unadmitted: Unadmitted, applicant: Applicant<'_>) -> String {
+    match unadmitted {
+        Unadmitted::Namespace => format!("pool {pool} is not for namespace {}", applicant.namespace),
+        Unadmitted::Labels => format!("pool {pool} is not for Services with its labels"),
+    }
+}
+
+fn join_some(sentences: &[String]) -> String {
+    let shown: Vec<&str> = sentences.iter().take(NAMED).map(String::as_str).collect();
+    let more = match sentences.len() - shown.len() {
+        0 => String::new(),
+        count => format!("; and {count} more are not either"),
+    };
+    format!("{}{more}", shown.join("; "))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::allocation::Allocation;
+use crate::pool::free::Free;
 use crate::pool::{PoolSpec, Sharing};
 use crate::time::Timestamp;
 
@@ -40,14 +41,14 @@ fn share<'a>(layout: &'a Layout, name: &str) -> &'a Share {
 fn entries_are_lent_as_listed_and_lowest_first() {
     let layout = Layout::compile(&[mk_pool("p", 1, &["10.0.1.4/31", "10.0.0.10/31"])]);
     let share = share(&layout, "p");
-    let mut free = share.free_set();
+    let mut free = Free::of(share);
     let mut lent = Vec::new();
-    while let Some(address) = share.first_free(Family::V4, &mut free) {
-        free.remove(AddressRange::single(address));
+    while let Some(address) = free.first(share, Family::V4) {
+        free.take(share, address);
         lent.push(address.to_string());
     }
     assert_eq!(lent, ["10.0.1.4", "10.0.1.5", "10.0.0.10", "10.0.0.11"]);
-    assert_eq!(share.first_free(Family::V6, &mut free), None);
+    assert_eq!(free.first(share, Family::V6), None);
 }
 
 #[test]
@@ -58,10 +59,10 @@ fn excluded_and_avoided_addresses_are_never_lent() {
     let layout = Layout::compile(&[pool]);
     let share = share(&layout, "p");
     assert_eq!(share.count(Family::V4), 3);
-    let mut free = share.free_set();
+    let mut free = Free::of(share);
     let mut lent = Vec::new();
-    while let Some(address) = share.first_free(Family::V4, &mut free) {
-        free.remove(AddressRange::single(address));
+    while let Some(address) = free.first(share, Family::V4) {
+        free.take(share, address);
         lent.push(address.to_string());
         assert_eq!(layout.pool_of(address), Some(&"p".into()));
     }
@@ -79,8 +80,8 @@ fn a_whole_family_is_as_cheap_as_one_address() {
     let share = share(&layout, "p");
     assert_eq!(share.count(Family::V4), (1 << 32) - (1 << 25));
     assert_eq!(share.count(Family::V6), u128::MAX);
-    let mut free = share.free_set();
-    assert_eq!(share.first_free(Family::V4, &mut free), Some(ip("0.0.0.1")));
+    let mut free = Free::of(share);
+    assert_eq!(free.first(share, Family::V4), Some(ip("0.0.0.1")));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn an_exclude_entry_that_means_nothing_stops_new_lending() {
     pool.spec.exclude = vec!["10.0.0.1-".into()];
     let layout = Layout::compile(&[pool]);
     let share = share(&layout, "p");
-    assert!(share.free_set().is_empty());
+    assert!(Free::of(share).first(share, Family::V4).is_none());
     assert!(!share.lends(ip("10.0.0.2")));
     assert!(share.covers(ip("10.0.0.2")));
 }
