@@ -44,10 +44,12 @@ mod decide;
 mod departed;
 pub mod event;
 mod ledger;
+mod misplaced;
 mod outcome;
 mod pool_status;
 mod pools;
 mod release;
+mod reservations;
 mod retry;
 mod services;
 mod shown;
@@ -80,6 +82,8 @@ use waiting::{FamilyNeed, Need, Waiting};
 #[derive(Debug, Default)]
 pub struct Allocator {
     is_synced: bool,
+    /// Whether the addresses were ever divided.
+    has_divided: bool,
     /// The pools have changed, and the addresses are to be divided anew.
     must_divide: bool,
     services: BTreeMap<ServiceKey, ServiceEntry>,
@@ -226,7 +230,11 @@ impl Allocator {
         }
         self.is_synced = true;
         self.must_divide = true;
-        let recorded = self.ledger.slots().filter_map(|(_, slot)| slot.recorded_pool());
+        let lent = self
+            .ledger
+            .slots()
+            .filter(|(_, slot)| !slot.is_idle_reservation());
+        let recorded = lent.filter_map(|(_, slot)| slot.recorded_pool());
         for pool in recorded {
             if !self.pools.contains(pool) {
                 let end = self.pools.miss(pool, now.time);
@@ -318,8 +326,13 @@ impl Allocator {
         for key in keys {
             self.want_decision(&key);
         }
-        for (address, _) in self.ledger.slots() {
-            self.agenda.push(Task::Claim(*address));
+        let is_start = !std::mem::replace(&mut self.has_divided, true);
+        let addresses: Vec<IpAddr> = self.ledger.slots().map(|(address, _)| *address).collect();
+        for address in addresses {
+            if is_start {
+                self.check_reservation(address, true);
+            }
+            self.agenda.push(Task::Claim(address));
         }
         let names: Vec<PoolName> = self.pools.names().cloned().collect();
         for name in names {

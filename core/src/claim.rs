@@ -91,11 +91,32 @@ impl Claim {
     pub fn is_vacant(&self) -> bool {
         self.spec.holders.is_empty()
     }
+
+    /// Whether it is nothing but a person's reservation: nobody holds it, and nobody did a moment
+    /// ago.
+    pub fn is_idle_reservation(&self) -> bool {
+        self.spec.reserved && self.is_vacant() && self.spec.state.is_none()
+    }
 }
 
 // === impl ClaimSpec ===
 
 impl ClaimSpec {
+    /// Whether a person reserves the address for a Service.
+    pub fn is_reserved_for(&self, service: &ServiceKey) -> bool {
+        self.reserved && self.reserved_for.contains(service)
+    }
+
+    /// Whether a person reserves the address for others, or for nobody.
+    pub fn is_reserved_from(&self, service: &ServiceKey) -> bool {
+        self.reserved && !self.reserved_for.contains(service)
+    }
+
+    /// The Services for which a person reserves the address.
+    pub fn beneficiaries(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.reserved_for.iter().filter(|_| self.reserved)
+    }
+
     /// The text of `held_by` for a list of holders.
     pub fn join_holders(holders: &[Holder]) -> Option<String> {
         let keys: Vec<_> = holders.iter().map(|holder| holder.service.to_string()).collect();

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::Call;
-use crate::allocator::release::begin_release;
+use crate::allocator::release::{begin_release, tidy_reservation};
 use crate::allocator::slot::Slot;
 use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use crate::object::Uid;
@@ -85,7 +85,13 @@ impl Allocator {
             self.ledger.update(address, |slot| slot.live = live);
             return;
         }
-        let mut concerned = self.ledger.slot(address).map(Slot::mentions).unwrap_or_default();
+        let beneficiaries = |slot: &Slot| {
+            let keys = slot.reservation().into_iter().flat_map(ClaimSpec::beneficiaries);
+            keys.cloned().collect::<Vec<_>>()
+        };
+        let before = self.ledger.slot(address);
+        let mut concerned = before.map(Slot::mentions).unwrap_or_default();
+        concerned.extend(before.into_iter().flat_map(beneficiaries));
         let losers = live
             .as_ref()
             .map(|claim| self.losers(address, claim))
@@ -103,6 +109,7 @@ impl Allocator {
             }
             slot.confirm();
             concerned.extend(slot.mentions());
+            concerned.extend(beneficiaries(slot));
         });
         for key in &concerned {
             self.want_decision(key);
@@ -121,8 +128,11 @@ impl Allocator {
         };
         let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
         let is_lost = |key: &&ServiceKey| {
-            let is_others = if claim.is_vacant() {
-                claim.spec.last_holder.as_ref().is_some_and(|last| last != *key)
+            let is_others = if claim.is_idle_reservation() {
+                claim.spec.is_reserved_from(key)
+            } else if claim.is_vacant() {
+                let last = claim.spec.last_holder.as_ref();
+                claim.spec.is_reserved_from(key) || last.is_some_and(|last| last != *key)
             } else {
                 !claim.names(key)
             };
@@ -135,6 +145,7 @@ impl Allocator {
 
     /// The next call for an address, if its claim is not what it should be.
     pub(super) fn converge_claim(&mut self, address: IpAddr, now: Now) -> Option<Call> {
+        self.check_reservation(address, false);
         let slot = self.ledger.slot(address)?;
         if slot.call.is_some() {
             return None;
@@ -159,6 +170,8 @@ impl Allocator {
                     None
                 } else if !claim.is_vacant() {
                     Some(begin_release(&claim, now.wall))
+                } else if claim.is_idle_reservation() {
+                    tidy_reservation(&claim)
                 } else if claim.spec.state == Some(ClaimState::Quarantined) {
                     self.converge_quarantined(claim, now)
                 } else {

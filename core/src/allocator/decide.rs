@@ -1,10 +1,11 @@
 //! Which addresses a Service should have: the rules, in their order.
 //!
-//! 1. What it has, while that satisfies its wishes and a pool still covers it.
-//! 2. The addresses asked for.
-//! 3. The pool asked for.
-//! 4. The pools for such Services alone, by priority, then name.
-//! 5. The pools for every Service, by priority, then name.
+//! 1. What people reserve for it.
+//! 2. What it has, while that satisfies its wishes and a pool still covers it.
+//! 3. The addresses asked for.
+//! 4. The pool asked for.
+//! 5. The pools for such Services alone, by priority, then name.
+//! 6. The pools for every Service, by priority, then name.
 //!
 //! Within a pool: what rests for this Service, else the lowest free address as listed.
 //!
@@ -12,7 +13,10 @@
 //! nothing and is a function of what is, so deciding twice is the same as once.
 
 mod candidate;
+mod reserved;
 mod why;
+
+pub(super) use why::name_pools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +24,7 @@ use std::net::IpAddr;
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::{Pools, Rank};
+use crate::allocator::slot::Bucket;
 use crate::allocator::waiting::{FamilyNeed, Need};
 use crate::allocator::wish::{Wish, cluster_families};
 use crate::pool::PoolName;
@@ -88,12 +93,8 @@ pub(super) fn decide(
         applicant,
         candidates,
     };
-    match wish.and_then(|wish| decider.grant(&wish)) {
-        Ok((addresses, needs)) => Decision {
-            addresses,
-            refusal: None,
-            needs,
-        },
+    match wish.and_then(|wish| decider.grant_with_reservations(wish, &service.key)) {
+        Ok(decision) => decision,
         Err((refusal, needs)) => Decision {
             addresses: decider.held(|candidate| {
                 cluster_families(&service.request).contains(&Family::of(candidate.address))
@@ -206,7 +207,7 @@ impl<'a> Decider<'a> {
             .filter_map(|family| {
                 self.candidates
                     .iter()
-                    .filter(|candidate| candidate.tie != Tie::Resting)
+                    .filter(|candidate| candidate.tie.is_had())
                     .filter(|candidate| Family::of(candidate.address) == family && test(candidate))
                     .min()
             })
@@ -241,7 +242,13 @@ impl<'a> Decider<'a> {
                 continue;
             }
             if let Some(slot) = self.ledger.slot(*address) {
-                return Err((why::in_use(*address, slot), needs()));
+                let refusal = match slot.reservation() {
+                    Some(reservation) if slot.bucket() != Bucket::Assigned => {
+                        why::reserved(*address, reservation)
+                    }
+                    Some(_) | None => why::in_use(*address, slot),
+                };
+                return Err((refusal, needs()));
             }
             let shown = self.ledger.shown();
             if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
@@ -251,7 +258,7 @@ impl<'a> Decider<'a> {
             if let Some(share) = share.filter(|share| share.is_frozen()) {
                 return Err((why::frozen(pool, share), needs()));
             }
-            if !self.fits_quota(pool, &granted) {
+            if !self.fits_quota(pool, &granted, wish) {
                 let need = Need::Pool(pool.clone(), wish.need);
                 return Err((why::quota(self.ledger, pool, &self.service.key), vec![need]));
             }
@@ -410,12 +417,15 @@ impl<'a> Decider<'a> {
             };
             granted.insert(address, pool.clone());
         }
-        self.fits_quota(pool, &granted).then_some(granted)
+        self.fits_quota(pool, &granted, wish).then_some(granted)
     }
 
     /// Whether the Service's namespace may hold these addresses of a pool beside what others of the
-    /// namespace hold.
-    fn fits_quota(&self, pool: &PoolName, granted: &Granted) -> bool {
+    /// namespace hold. What a person reserves for it no quota keeps from it.
+    fn fits_quota(&self, pool: &PoolName, granted: &Granted, wish: &Wish) -> bool {
+        if !wish.reserved.is_empty() {
+            return true;
+        }
         let key = &self.service.key;
         let Some((others, most)) = self.ledger.quota(pool, key) else {
             return true;

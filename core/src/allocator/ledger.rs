@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::address::Family;
+use crate::allocator::reservations::Reservations;
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
-use crate::claim::Claim;
+use crate::claim::{Claim, ClaimSpec};
 use crate::object::Uid;
 use crate::pool::free::Free;
 use crate::pool::layout::{Layout, Share};
@@ -25,6 +26,7 @@ pub(super) struct Ledger {
     slots: BTreeMap<IpAddr, Slot>,
     shown: Shown,
     by_service: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+    reservations: Reservations,
     inventories: BTreeMap<PoolName, Inventory>,
     /// Claims that were deleted: a late report about one of them is no news. An entry goes when
     /// the watch shows the deletion or a successor.
@@ -61,6 +63,7 @@ struct Counts {
     /// Those of them that are in use.
     used: u128,
     assigned: u128,
+    reserved: u128,
     quarantined: u128,
 }
 
@@ -69,7 +72,10 @@ struct Counts {
 struct Bearing {
     mentions: BTreeSet<ServiceKey>,
     holders: BTreeSet<ServiceKey>,
+    beneficiaries: BTreeSet<ServiceKey>,
     is_vacant: bool,
+    /// How many show a reserved address that nobody holds: only then does it keep anybody waiting.
+    shown_by: usize,
     charge: Option<Charge>,
 }
 
@@ -261,6 +267,11 @@ impl Ledger {
         }
     }
 
+    /// The addresses that people reserve for a Service.
+    pub(super) fn reserved_for(&self, key: &ServiceKey) -> impl Iterator<Item = IpAddr> + '_ {
+        self.reservations.of(key)
+    }
+
     /// What has changed since the last time.
     pub(super) fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changed)
@@ -303,7 +314,7 @@ impl Ledger {
         }
         match bucket {
             Bucket::Assigned => Some(charge(self.kept_by_record(address, slot)?, false)),
-            Bucket::Quarantined => None,
+            Bucket::Reserved | Bucket::Quarantined => None,
         }
     }
 
@@ -327,9 +338,17 @@ impl Ledger {
                 ..Bearing::default()
             });
         };
+        let beneficiaries = slot.reservation().into_iter().flat_map(ClaimSpec::beneficiaries);
+        let is_idle = slot.is_idle_reservation();
         Some(Bearing {
             mentions: slot.mentions(),
             holders: slot.holders.clone(),
+            beneficiaries: beneficiaries.cloned().collect(),
+            shown_by: if is_idle {
+                self.shown.by(address).count()
+            } else {
+                0
+            },
             is_vacant: slot.live.as_ref().is_none_or(Claim::is_vacant),
             charge: self.charge_of(address, slot),
         })
@@ -347,15 +366,13 @@ impl Ledger {
                 self.charge_namespaces(bearing.charge.as_ref(), &bearing.holders, is_on);
             }
         }
-        let split = |bearing: Option<Bearing>| {
-            bearing.map_or_else(Default::default, |bearing| (bearing.mentions, bearing.charge))
-        };
-        let ((mentions_before, charge_before), (mentions_after, charge_after)) =
-            (split(before), split(after));
-        self.reindex(address, &mentions_before, &mentions_after);
-        if charge_before != charge_after {
-            self.charge(address, charge_before, false);
-            self.charge(address, charge_after, true);
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        self.reindex(address, &before.mentions, &after.mentions);
+        self.reservations
+            .replace(address, &before.beneficiaries, &after.beneficiaries);
+        if before.charge != after.charge {
+            self.charge(address, before.charge, false);
+            self.charge(address, after.charge, true);
         }
         self.changed.addresses.insert(address);
     }
@@ -456,6 +473,7 @@ impl Counts {
         };
         match charge.bucket {
             Bucket::Assigned => step(&mut self.assigned),
+            Bucket::Reserved => step(&mut self.reserved),
             Bucket::Quarantined => step(&mut self.quarantined),
         }
         if charge.is_covered {
@@ -467,11 +485,12 @@ impl Counts {
         let cap = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
         let total = available
             .saturating_add(self.assigned)
+            .saturating_add(self.reserved)
             .saturating_add(self.quarantined);
         Capacity {
             total: cap(total),
             assigned: cap(self.assigned),
-            reserved: 0,
+            reserved: cap(self.reserved),
             quarantined: cap(self.quarantined),
             available: cap(available),
         }

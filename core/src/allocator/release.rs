@@ -1,4 +1,7 @@
 //! How a claim ends: Held -> Releasing -> Quarantined -> gone, and back to Held for whom it rests.
+//!
+//! A claim by which a person reserves the address does not go: it comes to rest as that person
+//! wrote it, and the controller never deletes it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,7 +39,7 @@ impl Allocator {
             return None;
         }
         if self.quarantine(address).is_zero() {
-            return Some(delete(claim));
+            return Some(end(claim));
         }
         let spec = ClaimSpec {
             state: Some(ClaimState::Quarantined),
@@ -66,7 +69,7 @@ impl Allocator {
             self.agenda.set_alarm(Task::Claim(claim.spec.address), end);
             return None;
         }
-        Some(delete(claim))
+        Some(end(claim))
     }
 
     fn quarantine(&self, address: IpAddr) -> Duration {
@@ -90,10 +93,43 @@ pub(super) fn begin_release(claim: &Claim, now: Timestamp) -> Call {
     update(claim, spec)
 }
 
-fn delete(claim: Claim) -> Call {
+/// The call that takes off a reservation what the controller writes and nothing stands for, if
+/// there is anything.
+pub(super) fn tidy_reservation(claim: &Claim) -> Option<Call> {
+    // The pool is a person's word here: nobody holds the address from any.
+    let pool = claim.spec.pool.clone();
+    let spec = ClaimSpec {
+        pool,
+        ..reservation(claim)
+    };
+    (spec != claim.spec).then(|| update(claim, spec))
+}
+
+/// The end of a claim: only what a person reserves is left of it.
+fn end(claim: Claim) -> Call {
+    if claim.spec.reserved {
+        let spec = reservation(&claim);
+        return update(&claim, spec);
+    }
     Call::DeleteClaim {
         address: claim.spec.address,
         uid: claim.uid,
         resource_version: claim.resource_version,
+    }
+}
+
+/// What a person writes of a reservation. Not the pool: the controller wrote that last, and to
+/// leave it would say that the person wants the address from there.
+fn reservation(claim: &Claim) -> ClaimSpec {
+    ClaimSpec {
+        address: claim.spec.address,
+        reserved: claim.spec.reserved,
+        reserved_for: claim.spec.reserved_for.clone(),
+        pool: None,
+        state: None,
+        state_since: None,
+        held_by: None,
+        last_holder: None,
+        holders: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::allocator::call::CallId;
 use crate::allocator::retry::Retry;
-use crate::claim::{Claim, ClaimState};
+use crate::claim::{Claim, ClaimSpec, ClaimState};
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
 use crate::time::Time;
@@ -30,6 +30,8 @@ pub(super) struct Slot {
     pub(super) must_read: bool,
     /// The call under way.
     pub(super) call: Option<CallId>,
+    /// People have heard that the reservation reserves nothing.
+    pub(super) is_told_misplaced: bool,
     /// Until when the owner's withdrawal is waited for.
     pub(super) withdraw_by: Option<Time>,
     /// Pauses after calls that did not work.
@@ -41,6 +43,8 @@ pub(super) struct Slot {
 pub(super) enum Bucket {
     /// A Service holds it, or still shows it.
     Assigned,
+    /// A person reserves it, and nobody holds it.
+    Reserved,
     /// On its way to be free.
     Quarantined,
 }
@@ -53,6 +57,8 @@ impl Slot {
         let is_named = self.live.as_ref().is_some_and(|claim| !claim.is_vacant());
         if !self.holders.is_empty() || is_named {
             Bucket::Assigned
+        } else if self.is_idle_reservation() {
+            Bucket::Reserved
         } else {
             Bucket::Quarantined
         }
@@ -74,6 +80,25 @@ impl Slot {
         keys
     }
 
+    /// The claim as far as a person reserves the address by it.
+    pub(super) fn reservation(&self) -> Option<&ClaimSpec> {
+        let spec = self.live.as_ref().map(|claim| &claim.spec);
+        spec.filter(|spec| spec.reserved)
+    }
+
+    /// Whether nobody has anything to do with the address but the person who reserves it.
+    pub(super) fn is_idle_reservation(&self) -> bool {
+        let mut live = self.live.iter();
+        self.holders.is_empty() && live.any(Claim::is_idle_reservation)
+    }
+
+    /// Whether a person reserves the address for others, or for nobody, and the claim does not
+    /// name this Service either: who holds an address keeps it.
+    pub(super) fn is_kept_from(&self, key: &ServiceKey) -> bool {
+        let is_kept = |spec: &ClaimSpec| spec.is_reserved_from(key);
+        !self.names(key) && !self.holders.contains(key) && self.reservation().is_some_and(is_kept)
+    }
+
     /// Whether the claim names a Service.
     pub(super) fn names(&self, key: &ServiceKey) -> bool {
         self.live.as_ref().is_some_and(|claim| claim.names(key))
@@ -90,7 +115,7 @@ impl Slot {
 
     /// Whether a Service may be among the holders. Sharing would widen this.
     pub(super) fn admits(&self, key: &ServiceKey) -> bool {
-        self.holders.iter().all(|holder| holder == key)
+        self.holders.iter().all(|holder| holder == key) && !self.is_kept_from(key)
     }
 
     /// Whether another Service of a namespace than this one is to hold it.
@@ -126,9 +151,11 @@ impl Slot {
 
     /// Whether the last holder is on its way out: nobody is named, and the rest has not begun.
     pub(super) fn is_releasing(&self) -> bool {
-        self.live
-            .as_ref()
-            .is_some_and(|claim| claim.is_vacant() && claim.spec.state != Some(ClaimState::Quarantined))
+        self.live.as_ref().is_some_and(|claim| {
+            claim.is_vacant()
+                && !claim.is_idle_reservation()
+                && claim.spec.state != Some(ClaimState::Quarantined)
+        })
     }
 
     /// Whether nothing keeps the address from being free.

@@ -150,7 +150,10 @@ impl Allocator {
             .is_some_and(|condition| condition.status);
         let is_known = |address: IpAddr| {
             self.ledger.layout().pool_of(address).is_some()
-                || self.ledger.slot(address).is_some_and(|slot| slot.live.is_some())
+                || self.ledger.slot(address).is_some_and(|slot| {
+                    let mut live = slot.live.iter();
+                    live.any(|claim| !claim.is_idle_reservation())
+                })
         };
         let mut shown = service.status.ingress.iter().filter_map(|entry| entry.address);
         was_assigned || shown.any(is_known)

@@ -18,6 +18,8 @@ pub(super) struct Wish {
     pub(super) exactly: Option<Vec<IpAddr>>,
     /// From this pool.
     pub(super) pool: Option<PoolName>,
+    /// People reserve these for the Service, one for each family at most: no other will do.
+    pub(super) reserved: BTreeSet<IpAddr>,
 }
 
 // === impl Wish ===
@@ -43,6 +45,7 @@ impl Wish {
             need,
             exactly,
             pool: request.pool.clone(),
+            reserved: BTreeSet::new(),
         }))
     }
 
@@ -54,6 +57,16 @@ impl Wish {
                 .as_ref()
                 .is_none_or(|exactly| exactly.contains(&address))
             && self.pool.as_ref().is_none_or(|asked| asked == pool)
+            && self.is_left_open(address)
+    }
+
+    /// Whether nothing else of the address's family is reserved for the Service.
+    fn is_left_open(&self, address: IpAddr) -> bool {
+        let is_other = |reserved: &&IpAddr| Family::of(**reserved) == Family::of(address);
+        self.reserved
+            .iter()
+            .find(is_other)
+            .is_none_or(|reserved| *reserved == address)
     }
 }
 

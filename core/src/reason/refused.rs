@@ -25,10 +25,19 @@ pub enum Refused {
     AddressNotInPool,
     /// The address asked for lies in another pool than the one asked for.
     AddressInOtherPool,
-    /// The two addresses asked for lie in two pools.
+    /// The two addresses asked for, or reserved for the Service, lie in two pools.
     AddressesInTwoPools,
     /// Another Service holds the address asked for, or held it a moment ago.
     AddressInUse,
+    /// The address asked for is reserved for others, or for nobody.
+    AddressReserved,
+    /// Two addresses of one family are reserved for the Service.
+    SeveralReservations,
+    /// No pool lends the address that is reserved for the Service, or not the one that the
+    /// reservation names.
+    ReservationOutsidePool,
+    /// The Service asks for something else than what is reserved for it, and has what is reserved.
+    RequestOverridden,
     /// Every pool that may serve the Service is exhausted.
     PoolExhausted,
     /// Its namespace holds as many addresses of the pool as the pool lends to one.
@@ -70,6 +79,10 @@ impl Refused {
             Self::AddressInOtherPool => "AddressInOtherPool",
             Self::AddressesInTwoPools => "AddressesInTwoPools",
             Self::AddressInUse => "AddressInUse",
+            Self::AddressReserved => "AddressReserved",
+            Self::SeveralReservations => "SeveralReservations",
+            Self::ReservationOutsidePool => "ReservationOutsidePool",
+            Self::RequestOverridden => "RequestOverridden",
             Self::PoolExhausted => "PoolExhausted",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::NoDualStackPool => "NoDualStackPool",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::reserved::is_at_hand;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::pool::PoolName;
@@ -31,6 +32,20 @@ pub(super) enum Tie {
     Shown,
     /// The address rests, and it held it last.
     Resting,
+    /// A person reserves it for the Service, and nobody has it.
+    Reserved,
+}
+
+// === impl Tie ===
+
+impl Tie {
+    /// Whether the Service has the address, and would not just get it.
+    pub(super) const fn is_had(self) -> bool {
+        match self {
+            Self::HeldAndShown | Self::Held | Self::Granted | Self::Shown => true,
+            Self::Resting | Self::Reserved => false,
+        }
+    }
 }
 
 /// Every address that a Service has to do with and that a pool lets it hold.
@@ -48,6 +63,7 @@ pub(super) fn find_candidates(
         .collect();
     let mut known: BTreeSet<IpAddr> = ledger.addresses_of(&service.key).into_iter().collect();
     known.extend(&shown);
+    known.extend(ledger.reserved_for(&service.key));
     known
         .into_iter()
         .filter_map(|address| {
@@ -64,6 +80,11 @@ pub(super) fn find_candidates(
                         Tie::Held
                     } else if slot.holders.contains(&service.key) {
                         Tie::Granted
+                    } else if slot.is_idle_reservation() {
+                        if !is_at_hand(ledger, address, slot, &service.key) {
+                            return None;
+                        }
+                        Tie::Reserved
                     } else if slot.rests_for(&service.key) && is_shown {
                         Tie::Shown
                     } else if slot.rests_for(&service.key) {
@@ -76,7 +97,7 @@ pub(super) fn find_candidates(
             };
             let lends = |share: &Share| share.lends(address);
             let is_allowed = match tie {
-                Tie::Resting => {
+                Tie::Resting | Tie::Reserved => {
                     pools.admits(pool, applicant) && ledger.layout().share(pool).is_some_and(lends)
                 }
                 Tie::HeldAndShown | Tie::Held | Tie::Granted | Tie::Shown => pools.lets_keep(pool, applicant),

@@ -9,6 +9,7 @@ use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::allocator::slot::Slot;
 use crate::allocator::waiting::FamilyNeed;
+use crate::claim::ClaimSpec;
 use crate::pool::PoolName;
 use crate::pool::allocation::{Applicant, Unadmitted};
 use crate::pool::layout::Share;
@@ -84,6 +85,19 @@ pub(super) fn address_not_admitted(
     )
 }
 
+pub(super) fn reserved_not_admitted(
+    address: IpAddr,
+    pool: &PoolName,
+    unadmitted: Unadmitted,
+    applicant: Applicant<'_>,
+) -> Refusal {
+    let declines = declines(pool, unadmitted, applicant);
+    Refusal::new(
+        Refused::NotAdmitted,
+        format!("{address} of pool {pool} is reserved for the Service, but {declines}"),
+    )
+}
+
 pub(super) fn quota(ledger: &Ledger, pool: &PoolName, key: &ServiceKey) -> Refusal {
     let (others, most) = ledger.quota(pool, key).unwrap_or_default();
     Refusal::new(
@@ -126,7 +140,27 @@ pub(super) fn in_two_pools(addresses: &BTreeMap<IpAddr, PoolName>) -> Refusal {
     )
 }
 
+pub(super) fn reserved(address: IpAddr, reservation: &ClaimSpec) -> Refusal {
+    let keys: Vec<&ServiceKey> = reservation.beneficiaries().collect();
+    let whom = match keys.as_slice() {
+        [] => "nobody: its AddressClaim keeps it from everybody".to_owned(),
+        some => name_services(some),
+    };
+    Refusal::new(
+        Refused::AddressReserved,
+        format!("The Service asks for {address}, which is reserved for {whom}"),
+    )
+}
+
 pub(super) fn in_use(address: IpAddr, slot: &Slot) -> Refusal {
+    Refusal::new(
+        Refused::AddressInUse,
+        format!("The Service asks for {address}, which {}", describe_use(slot)),
+    )
+}
+
+/// Who has an address, or had it a moment ago.
+pub(super) fn describe_use(slot: &Slot) -> String {
     let join = |keys: Vec<String>| keys.join(", ");
     let named = slot
         .live
@@ -142,15 +176,11 @@ pub(super) fn in_use(address: IpAddr, slot: &Slot) -> Refusal {
         .live
         .as_ref()
         .and_then(|claim| claim.spec.last_holder.as_ref());
-    let state = match (holders.is_empty(), last) {
+    match (holders.is_empty(), last) {
         (false, _) => format!("is held by {}", join(holders)),
         (true, Some(last)) => format!("was held by {last} and rests before it is lent again"),
         (true, None) => "rests before it is lent again".to_owned(),
-    };
-    Refusal::new(
-        Refused::AddressInUse,
-        format!("The Service asks for {address}, which {state}"),
-    )
+    }
 }
 
 pub(super) fn shown(address: IpAddr, other: &ServiceKey) -> Refusal {
@@ -274,7 +304,17 @@ impl std::fmt::Display for Trouble {
     }
 }
 
-fn name_pools<'a>(names: impl Iterator<Item = &'a PoolName>) -> String {
+fn name_services(keys: &[&ServiceKey]) -> String {
+    let shown: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match keys.len() - shown.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// The names of pools, as a sentence says them.
+pub(in crate::allocator) fn name_pools<'a>(names: impl Iterator<Item = &'a PoolName>) -> String {
     let names: Vec<&str> = names.map(PoolName::as_str).collect();
     let shown: Vec<&str> = names.iter().take(NAMED).copied().collect();
     let more = match names.len() - shown.len() {

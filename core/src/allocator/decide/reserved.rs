@@ -1,0 +1,200 @@
+//! What people reserve for a Service, which beats everything that the Service asks for.
+//!
+//! A reservation becomes part of the wish: that address for its family, and the pool that it lies
+//! in. What contradicts it in the Service is overridden, and the condition says so.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Candidate, Decider, Decision, Denied, why};
+use crate::address::Family;
+use crate::allocator::ledger::Ledger;
+use crate::allocator::misplaced::placed;
+use crate::allocator::slot::Slot;
+use crate::allocator::waiting::Need;
+use crate::allocator::wish::Wish;
+use crate::pool::PoolName;
+use crate::reason::{Refusal, Refused};
+use crate::service::ServiceKey;
+
+// === impl Decider ===
+
+impl Decider<'_> {
+    /// What a Service is granted after what is reserved for it was made part of its wish.
+    pub(super) fn grant_with_reservations(
+        &mut self,
+        wish: Wish,
+        key: &ServiceKey,
+    ) -> Result<Decision, Denied> {
+        let is_wanted = |address: &IpAddr| wish.need.families().contains(&Family::of(*address));
+        let reserved: BTreeSet<IpAddr> = self.ledger.reserved_for(key).filter(is_wanted).collect();
+        let (wish, overridden) = if reserved.is_empty() {
+            (wish, None)
+        } else {
+            self.heed(&wish, reserved)?
+        };
+        let (addresses, needs) = self.grant(&wish)?;
+        Ok(Decision {
+            addresses,
+            refusal: overridden,
+            needs,
+        })
+    }
+
+    /// Makes reserved addresses part of a wish, and says what of the wish they override.
+    fn heed(&self, wish: &Wish, reserved: BTreeSet<IpAddr>) -> Result<(Wish, Option<Refusal>), Denied> {
+        check_one_per_family(&reserved)?;
+        let pool = self.common_pool(wish, &reserved)?;
+        let missing: Vec<IpAddr> = reserved
+            .iter()
+            .copied()
+            .filter(|address| !self.is_candidate(*address))
+            .collect();
+        if let Some(first) = missing.first() {
+            let needs = missing.iter().copied().map(Need::Address).collect();
+            return Err((self.why_not_at_hand(*first), needs));
+        }
+        let exactly = wish.exactly.clone();
+        let exactly = exactly.filter(|asked| reserved.iter().all(|address| asked.contains(address)));
+        let overridden = if exactly != wish.exactly {
+            Some(overrides(wish.exactly.as_deref().unwrap_or_default(), &reserved))
+        } else {
+            let is_other = |(asked, pool): &(&PoolName, &PoolName)| asked != pool;
+            let asked = wish.pool.as_ref().zip(pool.as_ref()).filter(is_other);
+            asked.map(|(asked, pool)| overrides_pool(asked, pool, &reserved))
+        };
+        let wish = Wish {
+            need: wish.need,
+            exactly,
+            pool,
+            reserved,
+        };
+        Ok((wish, overridden))
+    }
+
+    /// The pool that all reserved addresses lie in; `None` if they are of two, and the Service has
+    /// had them since they were of one.
+    fn common_pool(&self, wish: &Wish, reserved: &BTreeSet<IpAddr>) -> Result<Option<PoolName>, Denied> {
+        let mut pools = BTreeSet::new();
+        for address in reserved {
+            let pool = match self.had(*address) {
+                Some(candidate) => candidate.pool.clone(),
+                None => placed(self.ledger, *address)
+                    .map_err(|misplaced| (misplaced.refusal(*address, self.pools), Vec::new()))?,
+            };
+            pools.insert(pool);
+        }
+        let has_all = reserved.iter().all(|address| self.had(*address).is_some());
+        match (pools.pop_first(), pools.pop_first()) {
+            (Some(pool), None) if self.pools.contains(&pool) || self.is_enough(&pool, wish) => Ok(Some(pool)),
+            // It was deleted a moment ago, and cannot give the other address.
+            (Some(pool), None) => Err((why::pool_not_found(&pool, self.pools), Vec::new())),
+            (_, Some(_)) if has_all => Ok(None),
+            (_, Some(_)) => Err((in_two_pools(reserved), Vec::new())),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether a Service has all that it needs from a pool.
+    fn is_enough(&self, pool: &PoolName, wish: &Wish) -> bool {
+        let had = self.candidates.iter().filter(|candidate| candidate.tie.is_had());
+        let of_pool = had.filter(|candidate| candidate.pool == *pool);
+        wish.need
+            .is_met_by(&of_pool.map(|candidate| Family::of(candidate.address)).collect())
+    }
+
+    /// A reserved address, if the Service has it already.
+    fn had(&self, address: IpAddr) -> Option<&Candidate> {
+        let mut candidates = self.candidates.iter();
+        candidates.find(|candidate| candidate.address == address && candidate.tie.is_had())
+    }
+
+    /// Why a Service does not get an address that is reserved for it and lies in a pool.
+    fn why_not_at_hand(&self, address: IpAddr) -> Refusal {
+        let in_use = |how: &str| {
+            Refusal::new(
+                Refused::AddressInUse,
+                format!("{address} is reserved for the Service, but {how}"),
+            )
+        };
+        if let Some(slot) = self.ledger.slot(address)
+            && !slot.is_idle_reservation()
+        {
+            return in_use(&why::describe_use(slot));
+        }
+        let pool = self.ledger.layout().pool_of(address);
+        let unadmitted = pool.and_then(|pool| Some((pool, self.unadmitted(pool)?)));
+        if let Some((pool, unadmitted)) = unadmitted {
+            return why::reserved_not_admitted(address, pool, unadmitted, self.applicant);
+        }
+        let share = pool.and_then(|pool| Some((pool, self.ledger.layout().share(pool)?)));
+        if let Some((pool, share)) = share.filter(|(_, share)| share.is_frozen()) {
+            return why::frozen(pool, share);
+        }
+        match self.ledger.shown().by(address).next() {
+            Some(other) => in_use(&format!("is shown by {other}")),
+            None => in_use("is not free"),
+        }
+    }
+}
+
+/// Whether an address that nobody has can be given to a Service that it is reserved for.
+pub(super) fn is_at_hand(ledger: &Ledger, address: IpAddr, slot: &Slot, key: &ServiceKey) -> bool {
+    let is_reserved = slot.reservation().is_some_and(|spec| spec.is_reserved_for(key));
+    let is_shown = ledger.shown().by(address).any(|other| other != key);
+    is_reserved && !is_shown && placed(ledger, address).is_ok()
+}
+
+fn check_one_per_family(reserved: &BTreeSet<IpAddr>) -> Result<(), Denied> {
+    for family in Family::ALL {
+        let of_family = reserved.iter().filter(|address| Family::of(**address) == family);
+        let of_family: Vec<String> = of_family.map(ToString::to_string).collect();
+        if of_family.len() > 1 {
+            let refusal = Refusal::new(
+                Refused::SeveralReservations,
+                format!(
+                    "{} are reserved for the Service, and it can have one {} address: take it out of reservedFor \
+                     of all but one AddressClaim",
+                    of_family.join(" and "),
+                    family.as_str()
+                ),
+            );
+            return Err((refusal, Vec::new()));
+        }
+    }
+    Ok(())
+}
+
+fn in_two_pools(reserved: &BTreeSet<IpAddr>) -> Refusal {
+    Refusal::new(
+        Refused::AddressesInTwoPools,
+        format!(
+            "{} are reserved for the Service, and lie in two pools: reserve two addresses of one pool",
+            join(reserved)
+        ),
+    )
+}
+
+fn overrides(asked: &[IpAddr], reserved: &BTreeSet<IpAddr>) -> Refusal {
+    override_with(&join(asked), reserved)
+}
+
+fn overrides_pool(asked: &PoolName, pool: &PoolName, reserved: &BTreeSet<IpAddr>) -> Refusal {
+    let Refusal { reason, message } = override_with(&format!("pool {asked}"), reserved);
+    Refusal::new(reason, format!("{message} (of pool {pool})"))
+}
+
+fn override_with(asked: &str, reserved: &BTreeSet<IpAddr>) -> Refusal {
+    Refusal::new(
+        Refused::RequestOverridden,
+        format!(
+            "The Service asks for {asked}, but has what is reserved for it: {}",
+            join(reserved)
+        ),
+    )
+}
+
+fn join<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {
+    let texts: Vec<String> = addresses.into_iter().map(ToString::to_string).collect();
+    texts.join(" and ")
+}
