@@ -250,7 +250,12 @@ impl Api {
             return Outcome::Conflict;
         }
         let mut claim = claim.clone();
-        claim.spec = spec.clone();
+        // The patch does not mention what a person reserves.
+        claim.spec = ClaimSpec {
+            reserved: claim.spec.reserved,
+            reserved_for: claim.spec.reserved_for,
+            ..spec.clone()
+        };
         self.store_claim(claim);
         self.read_claim(spec.address)
     }

@@ -22,6 +22,7 @@ mod oracle;
 mod properties;
 mod repair;
 mod requests;
+mod reservations;
 mod scale;
 mod shown;
 mod world;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
+use ferrolb_core::claim::ClaimSpec;
 use ferrolb_core::object::{ResourceVersion, Uid};
 use ferrolb_core::pool::allocation::Allocation;
 use ferrolb_core::pool::{Pool, PoolSpec, Sharing};
@@ -79,6 +80,21 @@ pub(crate) fn mk_dual_service(name: &str, policy: FamilyPolicy, first: Family) -
     service.request.primary_family = Some(first);
     service.request.family_policy = policy;
     service
+}
+
+/// A claim by which a person reserves an address for some Services, or for nobody.
+pub(crate) fn mk_reservation(address: &str, names: &[&str]) -> ClaimSpec {
+    ClaimSpec {
+        address: ip(address),
+        reserved: true,
+        reserved_for: names.iter().copied().map(key).collect(),
+        pool: None,
+        state: None,
+        state_since: None,
+        held_by: None,
+        last_holder: None,
+        holders: Vec::new(),
+    }
 }
 
 pub(crate) fn asking(mut service: Service, addresses: &str) -> Service {

@@ -2,6 +2,8 @@
 //!
 //! The oracle knows the objects and the rules, not the allocator: it lists hosts one by one.
 
+mod reserved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -49,6 +51,7 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
         }
         Call::UpdateClaim { spec, .. } => {
             let claim = &before.claims[&spec.address];
+            reserved::check_update(before, &claim.spec, spec);
             for holder in &claim.spec.holders {
                 let is_kept = spec.holders.iter().any(|kept| kept.service == holder.service);
                 let shows = before.services.get(&holder.service).is_some_and(|service| {
@@ -67,11 +70,12 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
                 );
             }
         }
-        Call::CreateClaim(_)
-        | Call::DeleteClaim { .. }
-        | Call::ReadClaim(_)
-        | Call::ReadService(_)
-        | Call::PatchPool(_) => {}
+        Call::CreateClaim(spec) => assert!(!spec.reserved, "only a person reserves {}", spec.address),
+        Call::DeleteClaim { address, .. } => {
+            let is_reserved = before.claims[address].spec.reserved;
+            assert!(!is_reserved, "only a person deletes the reservation of {address}");
+        }
+        Call::ReadClaim(_) | Call::ReadService(_) | Call::PatchPool(_) => {}
     }
 }
 
@@ -137,6 +141,7 @@ fn check_claims(api: &Api, now: Timestamp) {
                 );
                 assert!(claim.spec.holders.is_empty());
             }
+            None if claim.is_idle_reservation() => reserved::check_idle(&claim.spec),
             Some(ClaimState::Releasing) | None => panic!("A4: {address} is stuck: {claim:?}"),
         }
     }
@@ -177,7 +182,11 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
     }
     let shown: Vec<IpAddr> = status.ingress.iter().filter_map(|entry| entry.address).collect();
     if held.is_empty() {
-        let is_ours = |address: &IpAddr| belongs.contains_key(address) || api.claims.contains_key(address);
+        let is_lent = |address: &IpAddr| {
+            let claim = api.claims.get(address);
+            claim.is_some_and(|claim| !claim.is_idle_reservation())
+        };
+        let is_ours = |address: &IpAddr| belongs.contains_key(address) || is_lent(address);
         assert!(
             !shown.iter().any(is_ours),
             "A1: {key} shows {shown:?} and holds nothing"
@@ -197,6 +206,9 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
             status.allocated_from.is_some(),
             "{key} holds {address} from nowhere"
         );
+    }
+    if reserved::check_service(api, service, &held, belongs) {
+        return;
     }
     match &status.condition {
         Some(condition) if condition.status => {
@@ -300,7 +312,9 @@ fn can_be_satisfied(
         let claim = api.claims.get(address);
         held.contains(address)
             || claim.is_none_or(|claim| {
-                claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(&service.key)
+                claim.is_vacant()
+                    && claim.spec.last_holder.as_ref() == Some(&service.key)
+                    && !claim.spec.is_reserved_from(&service.key)
             }) && !is_shown(api, *address, Some(service))
     };
     let lends = |pool: &&Pool| {
@@ -355,11 +369,12 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
         let covered = belongs
             .iter()
             .filter(|(address, name)| Family::of(**address) == family && **name == pool.name);
-        let (mut assigned, mut quarantined, mut free) = (0, 0, 0);
+        let (mut assigned, mut reserved, mut quarantined, mut free) = (0, 0, 0, 0);
         for (address, _) in covered {
             match api.claims.get(address) {
                 None if is_shown(api, *address, None) => assigned += 1,
                 None => free += i64::from(!is_frozen),
+                Some(claim) if claim.is_idle_reservation() => reserved += 1,
                 Some(claim) if claim.is_vacant() => quarantined += 1,
                 Some(_) => assigned += 1,
             }
@@ -372,16 +387,21 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
                 && !belongs.contains_key(&address)
         });
         assigned += i64::try_from(kept.count()).expect("few");
-        let counted = (capacity.assigned, capacity.quarantined, capacity.available);
+        let counted = (
+            capacity.assigned,
+            capacity.reserved,
+            capacity.quarantined,
+            capacity.available,
+        );
         assert_eq!(
             counted,
-            (assigned, quarantined, free),
-            "A6: (assigned, quarantined, available) of pool {} {family:?}",
+            (assigned, reserved, quarantined, free),
+            "A6: (assigned, reserved, quarantined, available) of pool {} {family:?}",
             pool.name
         );
         assert_eq!(
             capacity.total,
-            assigned + quarantined + free,
+            assigned + reserved + quarantined + free,
             "A6: total of pool {}",
             pool.name
         );

@@ -144,7 +144,9 @@ impl World {
     /// A driver that sleeps until the timeout must not be woken at once, again and again.
     pub(crate) fn begin_call(&mut self, replica: usize) -> bool {
         let replica = &mut self.replicas[replica];
-        match replica.allocator.poll_call(self.now) {
+        let call = replica.allocator.poll_call(self.now);
+        replica.drain_notices();
+        match call {
             None => {
                 let timeout = replica.allocator.poll_timeout();
                 assert!(
@@ -185,9 +187,7 @@ impl World {
     pub(crate) fn answer(&mut self, replica: usize, id: CallId, outcome: Outcome) {
         let replica = &mut self.replicas[replica];
         replica.allocator.handle_outcome(id, outcome, self.now);
-        while let Some(notice) = replica.allocator.poll_notice() {
-            replica.notices.push(notice);
-        }
+        replica.drain_notices();
     }
 
     /// One step of a replica that works well; false when there is nothing to do now.
@@ -310,6 +310,12 @@ impl Replica {
             notices: Vec::new(),
             is_deposed: false,
             known: Known::default(),
+        }
+    }
+
+    fn drain_notices(&mut self) {
+        while let Some(notice) = self.allocator.poll_notice() {
+            self.notices.push(notice);
         }
     }
 

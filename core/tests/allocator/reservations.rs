@@ -1,0 +1,624 @@
+//! Claims that a person makes: an address for some Services alone, or for nobody.
+
+use std::time::Duration;
+
+use ferrolb_core::address::Family;
+use ferrolb_core::claim::{ClaimSpec, ClaimState};
+use ferrolb_core::pool::Capacity;
+use ferrolb_core::request::{Eligibility, FamilyPolicy, Ingress};
+
+use crate::objects::{asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_reservation, mk_service};
+use crate::world::World;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A pool of eight that rests each address for a minute, and what people reserve of it.
+fn mk_world(reservations: &[(&str, &[&str])]) -> World {
+    let mut world = World::new();
+    let mut pool = mk_pool("pool", &["1.2.3.0/29"]);
+    pool.spec.quarantine = Duration::from_secs(60);
+    world.api.put_pool(pool);
+    for (address, names) in reservations {
+        world.api.create_claim(mk_reservation(address, names));
+    }
+    world.run(SOON);
+    world
+}
+
+fn claim<'a>(world: &'a World, address: &str) -> &'a ClaimSpec {
+    &world.api.claims[&ip(address)].spec
+}
+
+fn reserve(world: &mut World, address: &str, names: &[&str]) {
+    world.api.edit_claim(ip(address), |claim| {
+        claim.spec.reserved = true;
+        claim.spec.reserved_for = names.iter().copied().map(key).collect();
+    });
+}
+
+fn counts(world: &World, pool: &str) -> (i64, i64, i64, i64, i64) {
+    let status = world.api.pools[pool].status.as_ref();
+    let Capacity {
+        total,
+        assigned,
+        reserved,
+        quarantined,
+        available,
+    } = status.expect("a status").v4;
+    (total, assigned, reserved, quarantined, available)
+}
+
+/// The Warnings about claims.
+fn warnings(world: &World) -> Vec<&str> {
+    let notices = world.replicas[0].notices.iter();
+    let of_claims =
+        notices.filter(|notice| matches!(notice.regarding, ferrolb_core::allocator::Regarding::Claim { .. }));
+    of_claims.map(|notice| notice.message.as_str()).collect()
+}
+
+#[test]
+fn a_reserved_address_is_lent_to_whom_it_is_for_and_to_nobody_else() {
+    let mut world = mk_world(&[("1.2.3.0", &["s2"])]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.1"]);
+    world.api.create_service(asking(mk_service("s3"), "1.2.3.0"));
+    world.run(SOON);
+    assert_eq!(world.reason("s3"), "AddressReserved");
+    assert_eq!(
+        world.message("s3"),
+        "The Service asks for 1.2.3.0, which is reserved for default/s2"
+    );
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.0"]);
+    assert_eq!(world.reason("s2"), "Assigned");
+    assert!(world.message("s3").ends_with("is held by default/s2"));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_outlives_its_holder() {
+    let mut world = mk_world(&[("1.2.3.0", &["s1", "s2"])]);
+    let uid = world.api.claims[&ip("1.2.3.0")].uid.clone();
+    let written = claim(&world, "1.2.3.0").clone();
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.delete_service(&key("s1"));
+    world.run(SOON);
+    assert_eq!(claim(&world, "1.2.3.0").state, Some(ClaimState::Quarantined));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"], "it rests for who held it last");
+    world.api.delete_service(&key("s1"));
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), [""; 0]);
+    assert_eq!(world.reason("s2"), "AddressInUse");
+    assert_eq!(
+        world.message("s2"),
+        "1.2.3.0 is reserved for the Service, but was held by default/s1 and rests before it is lent again"
+    );
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s2"), ["1.2.3.0"]);
+    world.api.delete_service(&key("s2"));
+    world.run(Duration::from_secs(70));
+    assert_eq!(claim(&world, "1.2.3.0"), &written, "as the person wrote it");
+    assert_eq!(world.api.claims[&ip("1.2.3.0")].uid, uid);
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_address_reserved_for_nobody_stays_with_its_holder_until_it_lets_go() {
+    let mut world = mk_world(&[("1.2.3.1", &[])]);
+    for name in ["s1", "s2"] {
+        world.api.create_service(mk_service(name));
+    }
+    world.run(SOON);
+    assert_eq!(
+        (world.shown("s1"), world.shown("s2")),
+        (vec!["1.2.3.0".into()], vec!["1.2.3.2".into()])
+    );
+    reserve(&mut world, "1.2.3.0", &[]);
+    world.run(SOON);
+    world.restart();
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    assert_eq!(world.reason("s1"), "Assigned");
+    world.assert_at_rest();
+
+    world.api.delete_service(&key("s1"));
+    world.run(SOON);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.3"], "it has let go");
+    world.api.create_service(asking(mk_service("s4"), "1.2.3.0"));
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.reason("s4"), "AddressReserved");
+    assert_eq!(
+        world.message("s4"),
+        "The Service asks for 1.2.3.0, which is reserved for nobody: its AddressClaim keeps it from everybody"
+    );
+    assert_eq!(claim(&world, "1.2.3.0").state, None);
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_holds_another_address_moves_to_the_reserved_one_and_shows_one_at_all_times() {
+    let mut world = mk_world(&[]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.create_claim(mk_reservation("1.2.3.7", &["s1"]));
+    while world.step(0) {
+        assert_eq!(world.shown("s1").len(), 1);
+    }
+    assert_eq!(world.shown("s1"), ["1.2.3.7"]);
+    world.run(SOON);
+    assert_eq!(claim(&world, "1.2.3.0").state, Some(ClaimState::Quarantined));
+    world.run(Duration::from_secs(70));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_beats_what_the_service_asks_for_and_says_so() {
+    let mut world = mk_world(&[("1.2.3.7", &["s1", "s2"])]);
+    world.api.put_pool(mk_pool("other", &["9.9.9.0/30"]));
+    world.api.create_service(asking(mk_service("s1"), "1.2.3.5"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7"]);
+    assert_eq!(world.reason("s1"), "RequestOverridden");
+    assert_eq!(
+        world.message("s1"),
+        "The Service asks for 1.2.3.5, but has what is reserved for it: 1.2.3.7"
+    );
+    world.assert_at_rest();
+    world.api.delete_service(&key("s1"));
+    world.api.create_service(from_pool(mk_service("s2"), "other"));
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s2"), ["1.2.3.7"]);
+    assert_eq!(
+        world.message("s2"),
+        "The Service asks for pool other, but has what is reserved for it: 1.2.3.7 (of pool pool)"
+    );
+    world
+        .api
+        .edit_service(&key("s2"), |service| service.request.pool = None);
+    world.run(SOON);
+    assert_eq!(world.reason("s2"), "Assigned");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_closed_pool_and_a_quota_do_not_keep_a_reserved_address_from_anybody() {
+    let mut world = mk_world(&[("1.2.3.7", &["s2"])]);
+    world
+        .api
+        .edit_pool("pool", |pool| pool.spec.allocation.max_per_namespace = Some(1));
+    for name in ["s1", "s2", "s3"] {
+        world.api.create_service(mk_service(name));
+    }
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.7"]);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    assert_eq!(world.reason("s3"), "QuotaExceeded");
+    world.api.edit_pool("pool", |pool| {
+        pool.spec.allocation.max_per_namespace = None;
+        pool.spec.auto_assign = false;
+    });
+    world.api.create_claim(mk_reservation("1.2.3.6", &["s3"]));
+    world.run(SOON);
+    assert_eq!(world.shown("s3"), ["1.2.3.6"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn what_a_pool_never_lends_no_reservation_gets() {
+    for edit in [
+        |pool: &mut ferrolb_core::pool::Pool| pool.spec.exclude = vec!["1.2.3.0".to_owned()],
+        |pool: &mut ferrolb_core::pool::Pool| pool.spec.avoid_buggy_ips = true,
+    ] {
+        let mut world = mk_world(&[("1.2.3.0", &["s1"])]);
+        world.api.edit_pool("pool", edit);
+        world.api.create_service(mk_service("s1"));
+        world.run(SOON);
+        assert_eq!(world.shown("s1"), [""; 0]);
+        assert_eq!(world.reason("s1"), "ReservationOutsidePool");
+        world.assert_at_rest();
+    }
+    let mut world = mk_world(&[("1.2.3.0", &["s1"])]);
+    world.api.edit_pool("pool", |pool| {
+        pool.spec.allocation.namespaces = ["elsewhere".to_owned()].into();
+    });
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.reason("s1"), "NotAdmitted");
+    assert!(
+        world
+            .message("s1")
+            .starts_with("1.2.3.0 of pool pool is reserved for the Service, but ")
+    );
+    world.assert_at_rest();
+    world
+        .api
+        .edit_pool("pool", |pool| pool.spec.exclude = vec!["garbage".to_owned()]);
+    world
+        .api
+        .edit_pool("pool", |pool| pool.spec.allocation.namespaces.clear());
+    world.run(SOON);
+    assert_eq!(world.reason("s1"), "PoolInvalid");
+    world.assert_at_rest();
+}
+
+#[test]
+fn the_other_family_comes_from_the_pool_of_the_reserved_address() {
+    let policies = [FamilyPolicy::PreferDualStack, FamilyPolicy::RequireDualStack];
+    for policy in policies {
+        let mut world = mk_world(&[]);
+        world.api.put_pool(mk_pool("dual", &["9.9.9.0/31", "1000::/127"]));
+        world
+            .api
+            .create_service(mk_dual_service("s1", policy, Family::V4));
+        world
+            .api
+            .create_service(mk_dual_service("s2", policy, Family::V4));
+        world.run(SOON);
+        assert_eq!(world.shown("s2"), ["9.9.9.1", "1000::1"]);
+        world.api.put_pool(mk_pool("home", &["5.5.5.0/31", "2000::/126"]));
+        world.api.create_claim(mk_reservation("2000::2", &["s2"]));
+        world.run(SOON);
+        assert_eq!(world.shown("s2"), ["5.5.5.0", "2000::2"]);
+        assert_eq!(world.reason("s2"), "Assigned");
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_pool_that_has_the_reserved_address_alone_serves_who_can_do_with_one_family() {
+    for (policy, shown, reason) in [
+        (FamilyPolicy::PreferDualStack, vec!["1.2.3.7"], "Assigned"),
+        (FamilyPolicy::RequireDualStack, vec![], "NoDualStackPool"),
+        (FamilyPolicy::SingleStack, vec!["1.2.3.7"], "Assigned"),
+    ] {
+        let mut world = mk_world(&[("1.2.3.7", &["s1"])]);
+        world
+            .api
+            .create_service(mk_dual_service("s1", policy, Family::V4));
+        world.run(SOON);
+        assert_eq!(world.shown("s1"), shown);
+        assert_eq!(world.reason("s1"), reason);
+        world.assert_at_rest();
+        world
+            .api
+            .edit_pool("pool", |pool| pool.spec.addresses.push("1000::/126".to_owned()));
+        world.run(SOON);
+        assert_eq!(world.shown("s1")[0], "1.2.3.7");
+        assert_eq!(world.reason("s1"), "Assigned");
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn both_families_may_be_reserved_but_in_one_pool() {
+    let mut world = mk_world(&[("1.2.3.7", &["s1"]), ("1000::3", &["s1"])]);
+    let service = mk_dual_service("s1", FamilyPolicy::PreferDualStack, Family::V6);
+    world.api.put_pool(mk_pool("other", &["1000::/126"]));
+    world.api.create_service(service);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), [""; 0]);
+    assert_eq!(world.reason("s1"), "AddressesInTwoPools");
+    world.assert_at_rest();
+    world.api.delete_pool("other");
+    world
+        .api
+        .edit_pool("pool", |pool| pool.spec.addresses.push("1000::/126".to_owned()));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7", "1000::3"]);
+    world.assert_at_rest();
+    // One pool becomes two: nothing moves.
+    let writes = world.api.claims.len();
+    world.api.put_pool(mk_pool("six", &["1000::/126"]));
+    world
+        .api
+        .edit_pool("pool", |pool| drop(pool.spec.addresses.pop()));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7", "1000::3"]);
+    assert_eq!(world.api.claims.len(), writes);
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_holds_an_address_that_is_reserved_for_others_keeps_it_and_they_wait() {
+    let mut world = mk_world(&[]);
+    world.api.create_service(mk_service("s1"));
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    reserve(&mut world, "1.2.3.0", &["s2"]);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    assert_eq!(world.shown("s2"), ["1.2.3.1"]);
+    assert_eq!(world.reason("s2"), "AddressInUse");
+    assert_eq!(
+        world.message("s2"),
+        "1.2.3.0 is reserved for the Service, but is held by default/s1"
+    );
+    world.assert_at_rest();
+    world.api.delete_service(&key("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.1"], "it rests");
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s2"), ["1.2.3.0"]);
+    world.run(Duration::from_secs(70));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_outside_every_pool_is_told_to_the_service_and_once_to_the_person() {
+    let mut world = mk_world(&[]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.create_claim(mk_reservation("8.8.8.8", &["s1", "s2"]));
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"], "it keeps what it has");
+    assert_eq!(world.shown("s2"), [""; 0]);
+    for name in ["s1", "s2"] {
+        assert_eq!(world.reason(name), "ReservationOutsidePool");
+        assert_eq!(
+            world.message(name),
+            "8.8.8.8 is reserved for the Service, but no pool lends it (there are pool pool): add it to a pool, or \
+             delete the AddressClaim"
+        );
+    }
+    assert_eq!(
+        warnings(&world),
+        [
+            "The AddressClaim reserves nothing: no pool lends it (there are pool pool): add it to a pool, or delete \
+          the AddressClaim"
+        ]
+    );
+    world.api.put_pool(mk_pool("more", &["7.7.7.7"]));
+    world.run(SOON);
+    assert_eq!(warnings(&world).len(), 1, "still so is no news");
+    world.assert_at_rest();
+    assert_eq!(warnings(&world).len(), 0, "nor is it after a restart");
+    world
+        .api
+        .edit_pool("more", |pool| pool.spec.addresses.push("8.8.8.8".to_owned()));
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s1"), ["8.8.8.8"]);
+    assert_eq!(world.reason("s2"), "AddressInUse");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_that_names_another_pool_reserves_nothing() {
+    let mut world = mk_world(&[]);
+    let mut spec = mk_reservation("1.2.3.7", &["s1"]);
+    spec.pool = Some("attic".into());
+    world.api.create_claim(spec);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), [""; 0]);
+    assert_eq!(world.reason("s1"), "ReservationOutsidePool");
+    assert_eq!(
+        world.message("s1"),
+        "1.2.3.7 is reserved for the Service, but spec.pool of its AddressClaim says attic, and pool pool lends \
+         1.2.3.7: correct or remove spec.pool"
+    );
+    assert_eq!(warnings(&world).len(), 1);
+    world.assert_at_rest();
+    world
+        .api
+        .edit_claim(ip("1.2.3.7"), |claim| claim.spec.pool = Some("pool".into()));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7"]);
+    world.assert_at_rest();
+    // The pool is renamed while the address is held and rests: that is nobody's mistake.
+    world.api.put_pool(mk_pool("new", &["1.2.3.0/29"]));
+    world.api.delete_pool("pool");
+    world.run(SOON);
+    world.api.delete_service(&key("s1"));
+    world.run(Duration::from_secs(70));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn of_two_reservations_in_one_family_neither_counts() {
+    let mut world = mk_world(&[]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    for address in ["1.2.3.6", "1.2.3.5"] {
+        world.api.create_claim(mk_reservation(address, &["s1", "s2"]));
+    }
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"], "it keeps what it has");
+    assert_eq!(world.shown("s2"), [""; 0]);
+    for name in ["s1", "s2"] {
+        assert_eq!(world.reason(name), "SeveralReservations");
+        assert_eq!(
+            world.message(name),
+            "1.2.3.5 and 1.2.3.6 are reserved for the Service, and it can have one IPv4 address: take it out of \
+             reservedFor of all but one AddressClaim"
+        );
+    }
+    world.assert_at_rest();
+    reserve(&mut world, "1.2.3.5", &["s1"]);
+    reserve(&mut world, "1.2.3.6", &["s2"]);
+    world.run(Duration::from_secs(70));
+    assert_eq!(
+        (world.shown("s1"), world.shown("s2")),
+        (vec!["1.2.3.5".into()], vec!["1.2.3.6".into()])
+    );
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_taken_off_leaves_an_ordinary_claim() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"]), ("1.2.3.7", &[])]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    for address in ["1.2.3.6", "1.2.3.7"] {
+        world
+            .api
+            .edit_claim(ip(address), |claim| claim.spec.reserved = false);
+    }
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.6"]);
+    assert_eq!(claim(&world, "1.2.3.7").state, Some(ClaimState::Quarantined));
+    world.api.delete_service(&key("s1"));
+    world.run(Duration::from_secs(140));
+    assert_eq!(world.api.claims.len(), 0);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_deleted_while_held_is_made_again_as_an_ordinary_claim() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"]), ("1.2.3.0", &[])]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.remove_claim(ip("1.2.3.6"));
+    world.api.remove_claim(ip("1.2.3.0"));
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.6"]);
+    assert!(!claim(&world, "1.2.3.6").reserved);
+    assert_eq!(world.shown("s2"), ["1.2.3.0"], "nobody keeps it any more");
+    world.assert_at_rest();
+}
+
+#[test]
+fn what_a_person_writes_in_the_controllers_fields_of_a_reservation_is_put_right() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"])]);
+    world.api.create_service(mk_service("s9"));
+    world.run(SOON);
+    let holders = claim(&world, "1.2.3.0").holders.clone();
+    world.api.edit_claim(ip("1.2.3.6"), |claim| {
+        claim.spec.holders = holders;
+        claim.spec.state = Some(ClaimState::Held);
+        claim.spec.held_by = Some("default/s9".to_owned());
+    });
+    world.run(Duration::from_secs(70));
+    assert_eq!(claim(&world, "1.2.3.6"), &mk_reservation("1.2.3.6", &["s1"]));
+    assert_eq!(world.shown("s9"), ["1.2.3.0"]);
+    world.api.edit_claim(ip("1.2.3.6"), |claim| {
+        claim.spec.last_holder = Some(key("s9"));
+        claim.spec.held_by = Some("nobody".to_owned());
+    });
+    world.run(SOON);
+    assert_eq!(claim(&world, "1.2.3.6"), &mk_reservation("1.2.3.6", &["s1"]));
+    world.assert_at_rest();
+}
+
+#[test]
+fn reserved_addresses_count_as_reserved_while_nobody_holds_them() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"]), ("1.2.3.7", &[]), ("8.8.8.8", &[])]);
+    assert_eq!(counts(&world, "pool"), (8, 0, 2, 0, 6));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(counts(&world, "pool"), (8, 1, 1, 0, 6));
+    world.api.delete_service(&key("s1"));
+    world.run(SOON);
+    assert_eq!(counts(&world, "pool"), (8, 0, 1, 1, 6));
+    world.run(Duration::from_secs(70));
+    assert_eq!(counts(&world, "pool"), (8, 0, 2, 0, 6));
+    world.api.remove_claim(ip("1.2.3.7"));
+    world.run(SOON);
+    assert_eq!(counts(&world, "pool"), (8, 0, 1, 0, 7));
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_may_share_a_reservation_waits_for_the_other() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1", "s2"])]);
+    world.api.create_service(mk_service("s2"));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.6"], "the older one");
+    assert_eq!(world.reason("s1"), "AddressInUse");
+    world.assert_at_rest();
+    world.api.delete_service(&key("s2"));
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.shown("s1"), ["1.2.3.6"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_made_while_its_address_is_being_lent_is_respected() {
+    let mut world = mk_world(&[]);
+    world.api.create_service(mk_service("s1"));
+    while world.replicas[0].calls.is_empty() {
+        assert!(world.deliver(0) || world.begin_call(0));
+    }
+    world.api.create_claim(mk_reservation("1.2.3.0", &["s2"]));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.1"]);
+    world.api.create_service(mk_service("s2"));
+    world.run(SOON);
+    assert_eq!(world.shown("s2"), ["1.2.3.0"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reserved_address_that_another_load_balancer_serves_is_waited_for() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"])]);
+    let mut foreign = mk_service("foreign");
+    foreign.request.eligibility = Eligibility::ForeignClass;
+    foreign.status.ingress = vec![Ingress::vip(ip("1.2.3.6"))];
+    world.api.create_service(foreign);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(
+        world.message("s1"),
+        "1.2.3.6 is reserved for the Service, but is shown by default/foreign"
+    );
+    world.assert_at_rest();
+    world.api.delete_service(&key("foreign"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.6"]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_reservation_of_a_family_that_the_service_does_not_have_means_nothing() {
+    let mut world = mk_world(&[("1000::1", &["s1"])]);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    assert_eq!(world.reason("s1"), "Assigned");
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_unreadable_wish_is_answered_before_a_reservation() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"])]);
+    world.api.create_service(asking(mk_service("s1"), "ten"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), [""; 0]);
+    assert_eq!(world.reason("s1"), "InvalidAddress");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_pool_deleted_and_recreated_leaves_a_reserved_address_with_its_holder() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1"])]);
+    world
+        .api
+        .edit_pool("pool", |pool| pool.spec.addresses.push("1000::/126".to_owned()));
+    world
+        .api
+        .create_service(mk_dual_service("s1", FamilyPolicy::PreferDualStack, Family::V4));
+    world.run(SOON);
+    let pool = world.api.pools["pool"].clone();
+    let written = world.api.services[&key("s1")].clone();
+    world.api.delete_pool("pool");
+    world.run(SOON);
+    world.api.put_pool(pool);
+    world.run(SOON);
+    assert_eq!(world.api.services[&key("s1")], written);
+    assert_eq!(warnings(&world).len(), 0);
+    world.assert_at_rest();
+}
