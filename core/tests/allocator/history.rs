@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::allocator::{Call, Outcome};
-use ferrolb_core::claim::{ClaimSpec, ClaimState};
+use ferrolb_core::claim::{Claim, ClaimSpec, ClaimState};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
 use ferrolb_core::service::ServiceKey;
@@ -51,6 +51,12 @@ pub(crate) enum Deed {
     /// Create a pool, or change it.
     PutPool(Box<Pool>),
     DeletePool(usize),
+    /// Reserve an address: by a claim of its own, or in the one that there is.
+    Reserve(ClaimSpec),
+    /// Take a reservation off its claim.
+    Unreserve(usize),
+    /// Delete a reservation that nobody holds.
+    DeleteReservation(usize),
 }
 
 /// What others write.
@@ -217,6 +223,38 @@ impl History {
                     self.world.api.delete_pool(name.as_str());
                 }
             }
+            Deed::Reserve(_) | Deed::Unreserve(_) | Deed::DeleteReservation(_) => {
+                self.act_on_reservation(deed)
+            }
+        }
+    }
+
+    fn act_on_reservation(&mut self, deed: Deed) {
+        let api = &mut self.world.api;
+        let find = |api: &Api, number, is_fit: &dyn Fn(&Claim) -> bool| {
+            let claims = api.claims.values().filter(|claim| is_fit(claim));
+            let addresses: Vec<IpAddr> = claims.map(|claim| claim.spec.address).collect();
+            pick(&addresses, number).copied()
+        };
+        match deed {
+            Deed::Reserve(spec) if api.claims.contains_key(&spec.address) => {
+                api.edit_claim(spec.address, |claim| {
+                    claim.spec.reserved = true;
+                    claim.spec.reserved_for = spec.reserved_for;
+                });
+            }
+            Deed::Reserve(spec) => api.create_claim(spec),
+            Deed::Unreserve(number) => {
+                if let Some(address) = find(api, number, &|claim| claim.spec.reserved) {
+                    api.edit_claim(address, |claim| claim.spec.reserved = false);
+                }
+            }
+            Deed::DeleteReservation(number) => {
+                if let Some(address) = find(api, number, &Claim::is_idle_reservation) {
+                    api.remove_claim(address);
+                }
+            }
+            Deed::PutService(..) | Deed::DeleteService(_) | Deed::PutPool(_) | Deed::DeletePool(_) => {}
         }
     }
 

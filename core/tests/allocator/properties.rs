@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::claim::ClaimState;
+use ferrolb_core::claim::{ClaimSpec, ClaimState};
 use ferrolb_core::pool::Pool;
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, ServiceRequest};
 use ferrolb_core::service::{Protocol, ServicePort};
@@ -15,7 +15,7 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 
 use crate::history::{Calling, Deed, Fate, History, Meddling, Step, Vandalism, Watching, addresses};
-use crate::objects::{ip, mk_pool, mk_service};
+use crate::objects::{ip, mk_pool, mk_reservation, mk_service};
 use crate::world::Kind;
 
 /// Enough to find what a change breaks, and always the same ones.
@@ -89,7 +89,25 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         2 => any_number().prop_map(Deed::DeleteService),
         2 => any_pool().prop_map(|pool| Deed::PutPool(Box::new(pool))),
         1 => any_number().prop_map(Deed::DeletePool),
+        2 => any_reservation().prop_map(Deed::Reserve),
+        1 => prop_oneof![
+            any_number().prop_map(Deed::Unreserve),
+            any_number().prop_map(Deed::DeleteReservation),
+        ],
     ]
+}
+
+fn any_reservation() -> impl Strategy<Value = ClaimSpec> {
+    let names = proptest::sample::subsequence(vec!["s0", "s1", "s2"], 0..=2);
+    let pool = proptest::option::weighted(0.2, select(vec!["a", "b"]));
+    let address = prop_oneof![
+        4 => select(vec!["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.255", "fd00::", "fd00::1"]),
+        1 => Just("8.8.8.8"),
+    ];
+    (address, names, pool).prop_map(|(address, names, pool)| ClaimSpec {
+        pool: pool.map(Into::into),
+        ..mk_reservation(address, &names)
+    })
 }
 
 fn any_watch() -> impl Strategy<Value = Watching> {
