@@ -224,7 +224,7 @@ impl History {
                 }
             }
             Deed::Reserve(_) | Deed::Unreserve(_) | Deed::DeleteReservation(_) => {
-                self.act_on_reservation(deed)
+                self.act_on_reservation(deed);
             }
         }
     }

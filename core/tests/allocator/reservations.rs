@@ -327,6 +327,26 @@ fn both_families_may_be_reserved_but_in_one_pool() {
 }
 
 #[test]
+fn who_has_all_that_it_wants_stays_when_the_pool_of_the_reserved_address_is_split() {
+    let mut world = mk_world(&[("1.2.3.7", &["s1"])]);
+    world.api.edit_pool("pool", |pool| {
+        pool.spec.addresses.push("1000::/126".to_owned());
+    });
+    world
+        .api
+        .create_service(mk_dual_service("s1", FamilyPolicy::RequireDualStack, Family::V4));
+    world.run(SOON);
+    world.api.put_pool(mk_pool("six", &["1000::/126"]));
+    world
+        .api
+        .edit_pool("pool", |pool| drop(pool.spec.addresses.pop()));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.7", "1000::"]);
+    assert_eq!(world.reason("s1"), "Assigned");
+    world.assert_at_rest();
+}
+
+#[test]
 fn who_holds_an_address_that_is_reserved_for_others_keeps_it_and_they_wait() {
     let mut world = mk_world(&[]);
     world.api.create_service(mk_service("s1"));

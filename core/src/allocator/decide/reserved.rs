@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Candidate, Decider, Decision, Denied, why};
+use super::candidate::Candidate;
+use super::{Decider, Decision, Denied, Granted, why};
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::misplaced::placed;
@@ -44,7 +45,24 @@ impl Decider<'_> {
     /// Makes reserved addresses part of a wish, and says what of the wish they override.
     fn heed(&self, wish: &Wish, reserved: BTreeSet<IpAddr>) -> Result<(Wish, Option<Refusal>), Denied> {
         check_one_per_family(&reserved)?;
-        let pool = self.common_pool(wish, &reserved)?;
+        let exactly = wish.exactly.clone();
+        let exactly = exactly.filter(|asked| reserved.iter().all(|address| asked.contains(address)));
+        let mut heeding = Wish {
+            need: wish.need,
+            exactly: None,
+            pool: None,
+            reserved,
+        };
+        let reserved = &heeding.reserved;
+        let had = self.held(|candidate| heeding.allows(candidate.address, &candidate.pool));
+        let has_all = had.len() == wish.need.families().len()
+            && reserved.iter().all(|address| had.contains_key(address));
+        // Who has all is left with it, also when its pool was split since.
+        let pool = if has_all {
+            None
+        } else {
+            Some(self.common_pool(wish, reserved, &had)?)
+        };
         let missing: Vec<IpAddr> = reserved
             .iter()
             .copied()
@@ -54,27 +72,27 @@ impl Decider<'_> {
             let needs = missing.iter().copied().map(Need::Address).collect();
             return Err((self.why_not_at_hand(*first), needs));
         }
-        let exactly = wish.exactly.clone();
-        let exactly = exactly.filter(|asked| reserved.iter().all(|address| asked.contains(address)));
-        let overridden = if exactly != wish.exactly {
-            Some(overrides(wish.exactly.as_deref().unwrap_or_default(), &reserved))
+        let overridden = if exactly == wish.exactly {
+            let mut pools = pool.iter().chain(had.values().filter(|_| has_all));
+            wish.pool.as_ref().and_then(|asked| {
+                let other = pools.find(|pool| *pool != asked)?;
+                Some(overrides_pool(asked, other, reserved))
+            })
         } else {
-            let is_other = |(asked, pool): &(&PoolName, &PoolName)| asked != pool;
-            let asked = wish.pool.as_ref().zip(pool.as_ref()).filter(is_other);
-            asked.map(|(asked, pool)| overrides_pool(asked, pool, &reserved))
+            Some(overrides(wish.exactly.as_deref().unwrap_or_default(), reserved))
         };
-        let wish = Wish {
-            need: wish.need,
-            exactly,
-            pool,
-            reserved,
-        };
-        Ok((wish, overridden))
+        heeding.exactly = exactly;
+        heeding.pool = pool;
+        Ok((heeding, overridden))
     }
 
-    /// The pool that all reserved addresses lie in; `None` if they are of two, and the Service has
-    /// had them since they were of one.
-    fn common_pool(&self, wish: &Wish, reserved: &BTreeSet<IpAddr>) -> Result<Option<PoolName>, Denied> {
+    /// The pool that all reserved addresses lie in.
+    fn common_pool(
+        &self,
+        wish: &Wish,
+        reserved: &BTreeSet<IpAddr>,
+        had: &Granted,
+    ) -> Result<PoolName, Denied> {
         let mut pools = BTreeSet::new();
         for address in reserved {
             let pool = match self.had(*address) {
@@ -84,23 +102,13 @@ impl Decider<'_> {
             };
             pools.insert(pool);
         }
-        let has_all = reserved.iter().all(|address| self.had(*address).is_some());
+        let families = had.keys().copied().map(Family::of).collect();
         match (pools.pop_first(), pools.pop_first()) {
-            (Some(pool), None) if self.pools.contains(&pool) || self.is_enough(&pool, wish) => Ok(Some(pool)),
+            (Some(pool), None) if self.pools.contains(&pool) || wish.need.is_met_by(&families) => Ok(pool),
             // It was deleted a moment ago, and cannot give the other address.
             (Some(pool), None) => Err((why::pool_not_found(&pool, self.pools), Vec::new())),
-            (_, Some(_)) if has_all => Ok(None),
-            (_, Some(_)) => Err((in_two_pools(reserved), Vec::new())),
-            (None, None) => Ok(None),
+            (_, _) => Err((in_two_pools(reserved), Vec::new())),
         }
-    }
-
-    /// Whether a Service has all that it needs from a pool.
-    fn is_enough(&self, pool: &PoolName, wish: &Wish) -> bool {
-        let had = self.candidates.iter().filter(|candidate| candidate.tie.is_had());
-        let of_pool = had.filter(|candidate| candidate.pool == *pool);
-        wish.need
-            .is_met_by(&of_pool.map(|candidate| Family::of(candidate.address)).collect())
     }
 
     /// A reserved address, if the Service has it already.

@@ -65,7 +65,10 @@ pub(super) fn check_service(
     let key = &service.key;
     let Some(condition) = &service.status.condition else {
         // With no pools nothing is written.
-        assert!(held.is_empty() && api.pools.is_empty(), "{key} was not told anything");
+        assert!(
+            held.is_empty() && api.pools.is_empty(),
+            "{key} was not told anything"
+        );
         return true;
     };
     let reserved: BTreeSet<IpAddr> = claims.iter().map(|claim| claim.spec.address).collect();
@@ -130,7 +133,10 @@ pub(super) fn check_service(
         count,
         "{key} has {held:?} of pool {pool}: {condition:?}"
     );
-    let is_asked_elsewhere = service.request.pool.as_ref().is_some_and(|asked| *asked != pool);
+    let is_asked_elsewhere = service.request.pool.as_ref().is_some_and(|asked| {
+        let of = |address: &IpAddr| belongs.get(address).or(api.claims[address].spec.pool.as_ref());
+        held.iter().any(|address| of(address) != Some(asked))
+    });
     let contradicts = (asked.is_some() && agreed.is_none()) || is_asked_elsewhere;
     let expected = if contradicts {
         "RequestOverridden"
