@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Tie};
 use super::{Decider, Decision, Denied, Granted, why};
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
@@ -55,9 +55,13 @@ impl Decider<'_> {
         };
         let reserved = &heeding.reserved;
         let had = self.held(|candidate| heeding.allows(candidate.address, &candidate.pool));
-        let has_all = had.len() == wish.need.families().len()
-            && reserved.iter().all(|address| had.contains_key(address));
-        // Who has all is left with it, also when its pool was split since.
+        // Who shows all that it wants is left with it, also when its pool was split since. Who does
+        // not show it yet may be on its way to the pool of the reserved address.
+        let shown = self.held(|candidate| {
+            candidate.tie == Tie::HeldAndShown && heeding.allows(candidate.address, &candidate.pool)
+        });
+        let has_all = shown.len() == wish.need.families().len()
+            && reserved.iter().all(|address| shown.contains_key(address));
         let pool = if has_all {
             None
         } else {
@@ -73,7 +77,7 @@ impl Decider<'_> {
             return Err((self.why_not_at_hand(*first), needs));
         }
         let overridden = if exactly == wish.exactly {
-            let mut pools = pool.iter().chain(had.values().filter(|_| has_all));
+            let mut pools = pool.iter().chain(shown.values().filter(|_| has_all));
             wish.pool.as_ref().and_then(|asked| {
                 let other = pools.find(|pool| *pool != asked)?;
                 Some(overrides_pool(asked, other, reserved))
