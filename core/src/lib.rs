@@ -30,6 +30,7 @@ pub mod request;
 pub mod responder;
 pub mod selector;
 pub mod service;
+pub mod sharing;
 pub mod table;
 pub mod time;
 pub mod wire;

@@ -73,3 +73,23 @@ impl Protocol {
         }
     }
 }
+
+// === impl ServicePort ===
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.protocol.as_str(), self.port)
+    }
+}
+
+// === impl TrafficPolicy ===
+
+impl TrafficPolicy {
+    /// The word of the Kubernetes API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
+}
