@@ -52,9 +52,11 @@ mod release;
 mod reservations;
 mod retry;
 mod services;
+mod sharers;
 mod shown;
 mod slot;
 mod status;
+mod tenancy;
 mod waiting;
 mod wish;
 
@@ -64,6 +66,7 @@ use std::net::IpAddr;
 pub use call::{Call, CallId, Outcome, PoolPatch, ServicePatch, Stored};
 pub use event::{Event, Notice, Regarding};
 
+use crate::address::Family;
 use crate::pool::layout::Layout;
 use crate::pool::{Pool, PoolName};
 use crate::reason::Refusal;
@@ -76,7 +79,7 @@ use ledger::Ledger;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
-use waiting::{FamilyNeed, Need, Waiting};
+use waiting::{FamilyNeed, Join, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
 #[derive(Debug, Default)]
@@ -122,6 +125,8 @@ pub struct Work {
     pub decisions: u64,
     /// How many times an object was compared with what it should be.
     pub looks: u64,
+    /// How many steps it took to find addresses to share.
+    pub steps: u64,
 }
 
 // === impl Allocator ===
@@ -203,7 +208,10 @@ impl Allocator {
 
     /// How much work was done since the start.
     pub fn work(&self) -> Work {
-        self.work
+        Work {
+            steps: self.ledger.steps(),
+            ..self.work
+        }
     }
 
     /// The addresses whose claims it takes to exist. It makes claims that a watch may never show,
@@ -300,6 +308,9 @@ impl Allocator {
             for (pool, namespace) in changes.quotas {
                 self.wake_namespace(&pool, &namespace);
             }
+            for key in changes.keys {
+                self.wake_sharers(&key);
+            }
             for address in changes.addresses {
                 for key in self.waiting.first(&Need::Address(address), u128::MAX) {
                     self.want_decision(&key);
@@ -377,6 +388,51 @@ impl Allocator {
             let of_pool = Need::Pool(pool.clone(), need);
             for key in self.waiting.all_in(&of_pool, is_it) {
                 self.want_decision(&key);
+            }
+        }
+    }
+
+    /// Has the first of each kind of Services decided about that wait to share under a key and now
+    /// might.
+    fn wake_sharers(&mut self, key: &str) {
+        let is_servable = |join: &&Join| {
+            let is_in_reach = |pool: &&PoolName| {
+                join.pools.contains(*pool) || join.then_open && self.pools.open_rank(pool).is_some()
+            };
+            let party = (join.namespace.as_str(), &*join.terms);
+            let mut pools = self.ledger.pools_of_key(key).filter(is_in_reach);
+            pools.any(|pool| {
+                let mut families = join.need.families().iter();
+                families.any(|family| self.ledger.first_shared(pool, *family, party, |_| true).is_some())
+            })
+        };
+        let servable = self.waiting.joins(key).filter(is_servable);
+        let needs: Vec<Need> = servable.map(|join| Need::Join(Box::new(join.clone()))).collect();
+        for need in needs {
+            for key in self.waiting.first(&need, 1) {
+                self.want_decision(&key);
+            }
+        }
+    }
+
+    /// Has the next one of a queue decided about, if there may be something for it: the one that
+    /// was woken did not need it.
+    fn wake_next(&mut self, need: &Need) {
+        match need {
+            Need::Address(_) => {}
+            Need::Pool(pool, _) => self.ledger.touch_pool(pool),
+            Need::Join(join) => {
+                if let Some(key) = &join.terms.key {
+                    self.ledger.touch_key(key);
+                }
+            }
+            Need::Open(families) => {
+                let has_any = |family: &Family| self.pools.vacant(*family).next().is_some();
+                if families.families().iter().any(has_any) {
+                    for key in self.waiting.first(need, 1) {
+                        self.want_decision(&key);
+                    }
+                }
             }
         }
     }

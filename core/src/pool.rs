@@ -5,6 +5,7 @@
 pub mod allocation;
 pub mod free;
 pub mod layout;
+pub mod order;
 
 use std::borrow::Borrow;
 use std::fmt;

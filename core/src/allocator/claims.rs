@@ -6,16 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::Call;
-use crate::allocator::release::{begin_release, tidy_reservation};
 use crate::allocator::slot::Slot;
 use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use crate::object::Uid;
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
+use crate::sharing::Terms;
 use crate::time::{Now, Timestamp};
 
 // === impl Allocator ===
@@ -119,28 +120,45 @@ impl Allocator {
 
     /// The holders, by the ledger, that a claim leaves without the address.
     ///
-    /// A claim that names somebody else is never overwritten, with one exception: it named this
-    /// holder before, the holder shows the address, and nobody else does. Then somebody edited
-    /// the claim, and it is repaired.
+    /// A claim that names somebody else, with whom they cannot share, is never overwritten, with
+    /// one exception: it named this holder before, the holder shows the address, and nobody else
+    /// does. Then somebody edited the claim, and it is repaired.
     fn losers(&self, address: IpAddr, claim: &Claim) -> BTreeSet<ServiceKey> {
         let Some(slot) = self.ledger.slot(address) else {
             return BTreeSet::new();
         };
         let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
-        let is_lost = |key: &&ServiceKey| {
+        let share = self.ledger.pool_of(address);
+        let share = share.and_then(|pool| self.ledger.layout().share(pool));
+        let sharing = share.map(|share| share.sharing).unwrap_or_default();
+        let strangers = claim.spec.holders.iter();
+        let strangers: Vec<(&ServiceKey, Terms)> = strangers
+            .filter(|holder| !slot.holders.contains_key(&holder.service))
+            .map(|holder| (&holder.service, Terms::of_holder(holder)))
+            .collect();
+        let is_lost = |(key, terms): &(&ServiceKey, &Arc<Terms>)| {
+            if claim.names(key) {
+                return false;
+            }
+            let is_confirmed = slot.confirmed.contains(*key);
+            let is_rival = |(other, theirs): &&(&ServiceKey, Terms)| {
+                let may_meet = is_confirmed || sharing.may_meet(&key.namespace, &other.namespace).is_ok();
+                terms.may_share(theirs).is_err() || !may_meet
+            };
+            let mut rivals = strangers.iter().filter(is_rival).peekable();
             let is_others = if claim.is_idle_reservation() {
                 claim.spec.is_reserved_from(key)
             } else if claim.is_vacant() {
                 let last = claim.spec.last_holder.as_ref();
                 claim.spec.is_reserved_from(key) || last.is_some_and(|last| last != *key)
             } else {
-                !claim.names(key)
+                claim.spec.is_reserved_from(key) || rivals.peek().is_some()
             };
-            let others = claim.spec.holders.iter().map(|holder| &holder.service);
-            let is_shown_by_others = others.filter(|other| other != key).any(shows);
-            is_others && !(slot.is_confirmed && shows(key) && !is_shown_by_others)
+            let is_shown_by_rival = rivals.any(|(other, _)| shows(other));
+            is_others && !(is_confirmed && shows(key) && !is_shown_by_rival)
         };
-        slot.holders.iter().filter(is_lost).cloned().collect()
+        let lost = slot.holders.iter().filter(is_lost);
+        lost.map(|(key, _)| key.clone()).collect()
     }
 
     /// The next call for an address, if its claim is not what it should be.
@@ -157,55 +175,53 @@ impl Allocator {
         if slot.must_read {
             return Some(Call::ReadClaim(address));
         }
-        let (holders, is_unseen) = (slot.holders.clone(), slot.is_unseen);
         match slot.live.clone() {
             None => self
                 .held_spec(address, None, &[], now.wall)
                 .map(Call::CreateClaim),
             Some(claim) => {
-                let lingering = self.lingering(address, &claim, &holders);
-                if !holders.is_empty() {
-                    self.converge_held(&claim, &holders, &lingering, now)
-                } else if !lingering.is_empty() || is_unseen {
+                let is_held = !slot.holders.is_empty();
+                let is_unseen = slot.is_unseen;
+                let staying = self.staying(&claim);
+                if is_held {
+                    self.converge_held(&claim, &staying, now)
+                } else if is_unseen {
                     None
-                } else if !claim.is_vacant() {
-                    Some(begin_release(&claim, now.wall))
-                } else if claim.is_idle_reservation() {
-                    tidy_reservation(&claim)
-                } else if claim.spec.state == Some(ClaimState::Quarantined) {
-                    self.converge_quarantined(claim, now)
+                } else if claim.is_vacant() {
+                    self.converge_vacant(claim, now)
                 } else {
-                    self.converge_releasing(claim, now)
+                    self.converge_left(&claim, &staying, now)
                 }
             }
         }
     }
 
-    /// Those whom a claim names, who are not to hold it, and who have not let go of it yet.
-    fn lingering(&mut self, address: IpAddr, claim: &Claim, holders: &BTreeSet<ServiceKey>) -> Vec<Holder> {
-        let mut lingering = claim.spec.holders.clone();
-        lingering.retain(|holder| {
-            !holders.contains(&holder.service) && !self.may_begin_release(&holder.service, address)
+    /// Those whom a claim names, who are not to hold it, and whom it must go on naming as long as it
+    /// is held: they have not let go of it yet, or still carry our marks.
+    fn staying(&mut self, claim: &Claim) -> Vec<Holder> {
+        let address = claim.spec.address;
+        let mut staying = claim.spec.holders.clone();
+        staying.retain(|holder| {
+            let slot = self.ledger.slot(address);
+            let (is_holder, is_unseen) = slot.map_or((false, false), |slot| {
+                (slot.holders.contains_key(&holder.service), slot.is_unseen)
+            });
+            // Whoever leads no more and has read this version may not know what they show.
+            let may_go = !is_unseen
+                && !is_holder
+                && self.may_begin_release(&holder.service, address)
+                && self.may_end_release(&holder.service, address);
+            !is_holder && !may_go
         });
-        lingering
+        staying
     }
 
-    fn converge_held(
-        &mut self,
-        claim: &Claim,
-        holders: &BTreeSet<ServiceKey>,
-        lingering: &[Holder],
-        now: Now,
-    ) -> Option<Call> {
-        // Nobody joins somebody who still shows the address.
-        if !lingering.is_empty() && !holders.iter().all(|key| claim.names(key)) {
-            return None;
-        }
+    fn converge_held(&mut self, claim: &Claim, staying: &[Holder], now: Now) -> Option<Call> {
         let address = claim.spec.address;
-        let mut spec = self.held_spec(address, Some(claim), lingering, now.wall)?;
+        let mut spec = self.held_spec(address, Some(claim), staying, now.wall)?;
         let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
-        let is_fenced = self.ledger.slot(address).is_some_and(|slot| slot.is_fenced);
-        if !is_fenced && !holders.iter().all(shows) {
+        let slot = self.ledger.slot(address)?;
+        if !slot.is_fenced && !slot.holders.keys().all(shows) {
             // Somebody may have asked to release it a moment ago: a write of our own, however
             // little it changes, makes the other one fail.
             spec.state_since = Some(now.wall);
@@ -219,21 +235,15 @@ impl Allocator {
         &self,
         address: IpAddr,
         claim: Option<&Claim>,
-        lingering: &[Holder],
+        staying: &[Holder],
         now: Timestamp,
     ) -> Option<ClaimSpec> {
         let slot = self.ledger.slot(address)?;
         let pool = slot.recorded_pool()?;
-        let mut holders: Vec<Holder> = slot
-            .holders
-            .iter()
-            .filter_map(|key| self.mk_holder(key, pool, claim))
-            .collect();
+        let holders = self.written_holders(slot, pool, claim, staying);
         if holders.is_empty() {
             return None;
         }
-        holders.extend(lingering.iter().cloned());
-        holders.sort_by(|a, b| a.service.cmp(&b.service));
         let since = claim
             .filter(|claim| claim.spec.state == Some(ClaimState::Held))
             .and_then(|claim| claim.spec.state_since);
@@ -253,7 +263,49 @@ impl Allocator {
         })
     }
 
-    fn mk_holder(&self, key: &ServiceKey, pool: &PoolName, claim: Option<&Claim>) -> Option<Holder> {
+    /// The holders as the claim should record them: each two of them go together.
+    ///
+    /// Who does not go together with somebody whom the claim must go on naming waits: it keeps the
+    /// record that it has, or has none yet.
+    fn written_holders(
+        &self,
+        slot: &Slot,
+        pool: &PoolName,
+        claim: Option<&Claim>,
+        staying: &[Holder],
+    ) -> Vec<Holder> {
+        let mut fixed = staying.to_vec();
+        let holders = slot.holders.iter();
+        let mut wanted: Vec<Holder> = holders
+            .filter_map(|(key, terms)| self.mk_holder(key, terms, pool, claim))
+            .collect();
+        let mut is_settled = fixed.is_empty();
+        while !is_settled {
+            let kept: Vec<Terms> = fixed.iter().map(Terms::of_holder).collect();
+            let fits = |holder: &Holder| {
+                let terms = Terms::of_holder(holder);
+                kept.iter().all(|kept| terms.may_share(kept).is_ok())
+            };
+            let (fitting, waiting): (Vec<_>, Vec<_>) = wanted.into_iter().partition(fits);
+            let records = waiting
+                .iter()
+                .filter_map(|holder| slot.record_of(&holder.service));
+            fixed.extend(records.cloned());
+            wanted = fitting;
+            is_settled = waiting.is_empty();
+        }
+        fixed.extend(wanted);
+        fixed.sort_by(|a, b| a.service.cmp(&b.service));
+        fixed
+    }
+
+    fn mk_holder(
+        &self,
+        key: &ServiceKey,
+        terms: &Terms,
+        pool: &PoolName,
+        claim: Option<&Claim>,
+    ) -> Option<Holder> {
         let service = &self.services.get(key)?.service;
         let advertisements = match self.pools.advertisements(pool) {
             Some(names) => names.to_vec(),
@@ -266,10 +318,10 @@ impl Allocator {
         Some(Holder {
             service: key.clone(),
             uid: service.uid.clone(),
-            ports: service.request.ports.clone(),
-            traffic_policy: service.request.traffic_policy,
-            sharing_key: service.request.sharing_key.clone(),
-            selector: service.request.selector.clone(),
+            ports: terms.ports.clone(),
+            traffic_policy: terms.policy,
+            sharing_key: terms.key.clone(),
+            selector: terms.selector.clone(),
             advertisements,
         })
     }

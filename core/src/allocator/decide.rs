@@ -7,7 +7,8 @@
 //! 5. The pools for such Services alone, by priority, then name.
 //! 6. The pools for every Service, by priority, then name.
 //!
-//! Within a pool: what rests for this Service, else the lowest free address as listed.
+//! Within a pool: what rests for this Service; else, with a sharing key, the first address that is
+//! held under that key and that it may join; else the lowest free address as listed.
 //!
 //! A wish that cannot be granted leaves the Service what it has and says why. Deciding changes
 //! nothing and is a function of what is, so deciding twice is the same as once.
@@ -20,19 +21,22 @@ pub(super) use why::name_pools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::{Pools, Rank};
-use crate::allocator::slot::Bucket;
-use crate::allocator::waiting::{FamilyNeed, Need};
+use crate::allocator::slot::{Bucket, Slot};
+use crate::allocator::tenancy::{Neighbors, Objection, Party};
+use crate::allocator::waiting::{FamilyNeed, Join, Need};
 use crate::allocator::wish::{Wish, cluster_families};
 use crate::pool::PoolName;
 use crate::pool::allocation::{Applicant, Unadmitted};
 use crate::reason::Refusal;
 use crate::request::{Eligibility, Service};
 use crate::selector::Labels;
-use candidate::{Candidate, Tie, find_candidates};
+use crate::sharing::Terms;
+use candidate::{Candidate, Finder, Tie};
 
 /// Which addresses a Service should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,13 +47,28 @@ pub(super) struct Decision {
     pub(super) refusal: Option<Refusal>,
     /// What would help.
     pub(super) needs: Vec<Need>,
+    /// The terms on which it has the addresses.
+    pub(super) terms: Arc<Terms>,
+}
+
+/// What a decision depends on beside the ledger and the Service.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    /// The pools.
+    pub(super) pools: &'a Pools,
+    /// The labels of the Service's namespace.
+    pub(super) namespace_labels: &'a Labels,
+    /// The other Services.
+    pub(super) neighbors: Neighbors<'a>,
 }
 
 /// One decision in the making.
 struct Decider<'a> {
     ledger: &'a mut Ledger,
     pools: &'a Pools,
+    neighbors: Neighbors<'a>,
     service: &'a Service,
+    terms: Arc<Terms>,
     applicant: Applicant<'a>,
     candidates: Vec<Candidate>,
 }
@@ -63,12 +82,12 @@ struct Order {
 }
 
 /// Decides about one Service.
-pub(super) fn decide(
-    ledger: &mut Ledger,
-    pools: &Pools,
-    service: &Service,
-    namespace_labels: &Labels,
-) -> Decision {
+pub(super) fn decide(ledger: &mut Ledger, around: Surroundings<'_>, service: &Service) -> Decision {
+    let Surroundings {
+        pools,
+        namespace_labels,
+        neighbors,
+    } = around;
     match service.request.eligibility {
         Eligibility::Eligible => {}
         Eligibility::ForeignClass | Eligibility::NotLoadBalancer | Eligibility::Deleting => {
@@ -85,11 +104,22 @@ pub(super) fn decide(
         namespace_labels,
         labels: &service.request.labels,
     };
-    let candidates = find_candidates(ledger, pools, service, applicant);
+    let terms = Arc::new(Terms::of_request(&service.request));
+    let finder = Finder {
+        ledger,
+        pools,
+        neighbors,
+        service,
+        terms: &terms,
+        applicant,
+    };
+    let candidates = finder.find();
     let mut decider = Decider {
         ledger,
         pools,
+        neighbors,
         service,
+        terms: Arc::clone(&terms),
         applicant,
         candidates,
     };
@@ -101,6 +131,7 @@ pub(super) fn decide(
             }),
             refusal: Some(refusal),
             needs,
+            terms,
         },
     }
 }
@@ -145,26 +176,41 @@ impl<'a> Decider<'a> {
             let tied = self.tied_open(order).into_iter().map(|rank| &rank.pool);
             needs.extend(tied.chain(self.pools.open_with_quota()).map(of_pool));
         }
+        needs.extend(self.join(order, wish.need));
         needs
+    }
+
+    /// What would help a Service that is willing to share.
+    fn join(&self, order: &Order, need: FamilyNeed) -> Option<Need> {
+        self.terms.key.as_ref()?;
+        Some(Need::Join(Box::new(Join {
+            terms: Arc::clone(&self.terms),
+            namespace: self.service.key.namespace.clone(),
+            need,
+            pools: order.first.clone(),
+            then_open: order.then_open,
+        })))
     }
 
     fn exhausted(&self, order: &Order, wish: &Wish) -> Refusal {
         let open = self.pools.open().filter(|_| order.then_open);
-        why::exhausted(
+        let mut refusal = why::exhausted(
             self.ledger,
             wish.need,
             order.first.iter().chain(open),
             &self.service.key,
-        )
+        );
+        if let Some(key) = &self.terms.key {
+            why::add_none_to_share(&mut refusal, key);
+        }
+        refusal
     }
 
     /// What a Service needs of a pool: who has the one address of it already waits for the other.
     fn need_of(&self, pool: &PoolName, wish: &Wish) -> FamilyNeed {
-        let mut missing = wish
-            .need
-            .families()
-            .iter()
-            .filter(|family| self.tied(pool, **family, wish).is_none());
+        let mut missing = wish.need.families().iter().filter(|family| {
+            self.tied(pool, **family, wish).is_none() && self.shared(pool, **family).is_none()
+        });
         match (wish.need, missing.next(), missing.next()) {
             (FamilyNeed::Both, Some(family), None) => FamilyNeed::One(*family),
             (need, ..) => need,
@@ -179,6 +225,26 @@ impl<'a> Decider<'a> {
             .filter(|candidate| wish.allows(candidate.address, pool))
             .min()
             .map(|candidate| candidate.address)
+    }
+
+    /// The first address of a pool and family that the Service may share.
+    fn shared(&self, pool: &PoolName, family: Family) -> Option<IpAddr> {
+        let party = (self.service.key.namespace.as_str(), &*self.terms);
+        let is_joinable = |address| {
+            let slot = self.ledger.slot(address);
+            slot.is_some_and(|slot| self.may_join(pool, slot).is_ok())
+        };
+        self.ledger.first_shared(pool, family, party, is_joinable)
+    }
+
+    fn may_join(&self, pool: &PoolName, slot: &Slot) -> Result<(), Objection> {
+        let share = self.ledger.layout().share(pool);
+        let party = Party {
+            key: &self.service.key,
+            terms: &self.terms,
+            sharing: share.map(|share| share.sharing).unwrap_or_default(),
+        };
+        slot.admits(party, self.neighbors)
     }
 
     /// Adds the second address for who would like to have both, from the pool of the first; who
@@ -196,7 +262,16 @@ impl<'a> Decider<'a> {
         };
         match self.extend(granted.clone(), &pool, &[missing], wish) {
             Some(both) => (both, Vec::new()),
-            None => (granted, vec![Need::Pool(pool, FamilyNeed::One(missing))]),
+            None => {
+                let missing = FamilyNeed::One(missing);
+                let order = Order {
+                    first: vec![pool.clone()],
+                    then_open: false,
+                };
+                let join = self.join(&order, missing);
+                let needs = [Need::Pool(pool, missing)].into_iter().chain(join);
+                (granted, needs.collect())
+            }
         }
     }
 
@@ -241,17 +316,22 @@ impl<'a> Decider<'a> {
             if self.is_candidate(*address) {
                 continue;
             }
-            if let Some(slot) = self.ledger.slot(*address) {
-                let refusal = match slot.reservation() {
-                    Some(reservation) if slot.bucket() != Bucket::Assigned => {
-                        why::reserved(*address, reservation)
-                    }
-                    Some(_) | None => why::in_use(*address, slot),
-                };
-                return Err((refusal, needs()));
-            }
             let shown = self.ledger.shown();
-            if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
+            if let Some(slot) = self.ledger.slot(*address) {
+                if let Some(reservation) = slot.reservation()
+                    && slot.bucket() != Bucket::Assigned
+                {
+                    return Err((why::reserved(*address, reservation), needs()));
+                }
+                let objection = self.may_join(pool, slot).err();
+                // Nobody joins those who are on their way out.
+                if objection.is_some() || slot.holders.is_empty() {
+                    return Err((why::in_use(*address, slot, objection.as_ref()), needs()));
+                }
+                if let Some(other) = shown.by_foreign(*address) {
+                    return Err((why::shown(*address, other), needs()));
+                }
+            } else if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
                 return Err((why::shown(*address, other), needs()));
             }
             let share = self.ledger.layout().share(pool);
@@ -344,7 +424,7 @@ impl<'a> Decider<'a> {
     }
 
     /// Addresses of one of the pools for every Service. Only those are tried that have a free
-    /// address, or one that the Service has something to do with.
+    /// address, or one that the Service has something to do with or might share.
     fn take_open(&mut self, order: &Order, families: &[Family], wish: &Wish) -> Option<Granted> {
         let pools = self.pools;
         let mut tied = self.tied_open(order).into_iter().peekable();
@@ -363,12 +443,17 @@ impl<'a> Decider<'a> {
     }
 
     /// The pools for every Service in which there is an address that the Service has something to
-    /// do with.
+    /// do with, or one that is held under its sharing key.
     fn tied_open(&self, order: &Order) -> BTreeSet<&'a Rank> {
+        if !order.then_open {
+            return BTreeSet::new();
+        }
         let pools = self.pools;
-        let candidates = self.candidates.iter().filter(|_| order.then_open);
-        candidates
-            .filter_map(|candidate| pools.open_rank(&candidate.pool))
+        let tied = self.candidates.iter().map(|candidate| &candidate.pool);
+        let key = self.terms.key.iter();
+        let of_key = key.flat_map(|key| self.ledger.pools_of_key(key));
+        tied.chain(of_key)
+            .filter_map(|pool| pools.open_rank(pool))
             .collect()
     }
 
@@ -411,7 +496,7 @@ impl<'a> Decider<'a> {
     ) -> Option<Granted> {
         for family in families {
             let tied = self.tied(pool, *family, wish);
-            let address = match tied {
+            let address = match tied.or_else(|| self.shared(pool, *family)) {
                 Some(address) => address,
                 None => self.ledger.first_free(pool, *family)?,
             };

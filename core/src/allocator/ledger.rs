@@ -5,19 +5,24 @@
 //! the slots in step with them: who has to do with which address, what is free, what counts
 //! where. Nothing is looked for by walking through all slots but when the pools change.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::address::Family;
 use crate::allocator::reservations::Reservations;
+use crate::allocator::sharers::{Offer, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::claim::{Claim, ClaimSpec};
 use crate::object::Uid;
 use crate::pool::free::Free;
 use crate::pool::layout::{Layout, Share};
+use crate::pool::order::Order;
 use crate::pool::{Capacity, PoolName};
 use crate::service::ServiceKey;
+use crate::sharing::Terms;
 
 /// Every address in use.
 #[derive(Debug, Default)]
@@ -28,6 +33,9 @@ pub(super) struct Ledger {
     by_service: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
     reservations: Reservations,
     inventories: BTreeMap<PoolName, Inventory>,
+    sharers: Sharers,
+    /// Counted where nothing else changes.
+    steps: Cell<u64>,
     /// Claims that were deleted: a late report about one of them is no news. An entry goes when
     /// the watch shows the deletion or a successor.
     graves: BTreeMap<IpAddr, Uid>,
@@ -41,6 +49,8 @@ pub(super) struct Changes {
     pub(super) pools: BTreeSet<PoolName>,
     /// Namespaces that hold more or fewer addresses of a pool with a quota.
     pub(super) quotas: BTreeSet<(PoolName, String)>,
+    /// Sharing keys under which another address can be joined than before.
+    pub(super) keys: BTreeSet<String>,
     /// Addresses whose slots were touched.
     pub(super) addresses: BTreeSet<IpAddr>,
 }
@@ -49,6 +59,7 @@ pub(super) struct Changes {
 #[derive(Debug, Default)]
 struct Inventory {
     free: Free,
+    order: Order,
     v4: Counts,
     v6: Counts,
     /// How many addresses each namespace holds, if the pool has a quota.
@@ -71,8 +82,9 @@ struct Counts {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Bearing {
     mentions: BTreeSet<ServiceKey>,
-    holders: BTreeSet<ServiceKey>,
     beneficiaries: BTreeSet<ServiceKey>,
+    holders: BTreeMap<ServiceKey, Arc<Terms>>,
+    offer: Option<Offer>,
     is_vacant: bool,
     /// How many show a reserved address that nobody holds: only then does it keep anybody waiting.
     shown_by: usize,
@@ -106,6 +118,7 @@ impl Ledger {
                 };
                 let inventory = Inventory {
                     free: Free::of(share),
+                    order: Order::of(share),
                     v4: counts(Family::V4),
                     v6: counts(Family::V6),
                     by_namespace: BTreeMap::new(),
@@ -114,12 +127,14 @@ impl Ledger {
             })
             .collect();
         self.layout = layout;
+        self.sharers.clear();
         let slots = std::mem::take(&mut self.slots);
         for (address, slot) in &slots {
             self.take_from_free(*address);
             let charge = self.charge_of(*address, slot);
-            self.charge_namespaces(charge.as_ref(), &slot.holders, true);
+            self.charge_namespaces(charge.as_ref(), slot.holders.keys(), true);
             self.charge(*address, charge, true);
+            self.index_offer(*address, self.offer_of(*address, slot).as_ref(), true);
         }
         self.slots = slots;
         let shown: Vec<IpAddr> = self.shown.addresses().collect();
@@ -211,6 +226,51 @@ impl Ledger {
         inventory.free.first(share, family)
     }
 
+    /// The first address of a pool, in the order in which it is lent, that a Service of a namespace
+    /// may join on its terms and that passes a test.
+    pub(super) fn first_shared(
+        &self,
+        pool: &PoolName,
+        family: Family,
+        (namespace, terms): (&str, &Terms),
+        test: impl Fn(IpAddr) -> bool,
+    ) -> Option<IpAddr> {
+        let share = self.layout.share(pool)?;
+        let order = &self.inventories.get(pool)?.order;
+        let mut from = 0;
+        loop {
+            let (found, steps) = self
+                .sharers
+                .first(pool, family, share.sharing, (namespace, terms), from);
+            self.steps.set(self.steps.get() + steps);
+            let address = order.address_at(family, found?)?;
+            if test(address) {
+                return Some(address);
+            }
+            from = found?.checked_add(1)?;
+        }
+    }
+
+    /// The pools of which an address is held under a key.
+    pub(super) fn pools_of_key(&self, key: &str) -> impl Iterator<Item = &PoolName> {
+        self.sharers.pools(key)
+    }
+
+    /// How many steps it took to find addresses to share, since the start.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Has those who wait for a pool decided about, as far as it can serve them.
+    pub(super) fn touch_pool(&mut self, pool: &PoolName) {
+        self.changed.pools.insert(pool.clone());
+    }
+
+    /// Has those who wait to share under a key decided about, as far as they can.
+    pub(super) fn touch_key(&mut self, key: &str) {
+        self.changed.keys.insert(key.to_owned());
+    }
+
     /// How many addresses of a pool a namespace holds, and how many it may hold; `None` when it may
     /// hold any number. Addresses that a Service alone holds in its namespace are left out: they are
     /// what it may be about to give up.
@@ -222,7 +282,7 @@ impl Ledger {
         let own = self.by_service.get(but).into_iter().flatten();
         let own = own.filter(|address| {
             self.slots.get(*address).is_some_and(|slot| {
-                slot.holders.contains(but)
+                slot.holders.contains_key(but)
                     && !slot.is_held_in(namespace, but)
                     && self.pool_of(**address) == Some(pool)
             })
@@ -349,6 +409,7 @@ impl Ledger {
             } else {
                 0
             },
+            offer: self.offer_of(address, slot),
             is_vacant: slot.live.as_ref().is_none_or(Claim::is_vacant),
             charge: self.charge_of(address, slot),
         })
@@ -363,10 +424,14 @@ impl Ledger {
         }
         for (bearing, is_on) in [(&before, false), (&after, true)] {
             if let Some(bearing) = bearing {
-                self.charge_namespaces(bearing.charge.as_ref(), &bearing.holders, is_on);
+                self.charge_namespaces(bearing.charge.as_ref(), bearing.holders.keys(), is_on);
             }
         }
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        if before.offer != after.offer {
+            self.index_offer(address, before.offer.as_ref(), false);
+            self.index_offer(address, after.offer.as_ref(), true);
+        }
         self.reindex(address, &before.mentions, &after.mentions);
         self.reservations
             .replace(address, &before.beneficiaries, &after.beneficiaries);
@@ -388,7 +453,12 @@ impl Ledger {
     }
 
     /// Counts an address for each namespace of its holders, once, if the pool has a quota.
-    fn charge_namespaces(&mut self, charge: Option<&Charge>, holders: &BTreeSet<ServiceKey>, is_on: bool) {
+    fn charge_namespaces<'a>(
+        &mut self,
+        charge: Option<&Charge>,
+        holders: impl Iterator<Item = &'a ServiceKey>,
+        is_on: bool,
+    ) {
         let has_quota = |pool: &&PoolName| self.layout.share(pool).is_some_and(|share| share.quota.is_some());
         let Some(pool) = charge.map(|charge| &charge.pool).filter(has_quota) else {
             return;
@@ -396,7 +466,7 @@ impl Ledger {
         let Some(inventory) = self.inventories.get_mut(pool) else {
             return;
         };
-        let namespaces: BTreeSet<&str> = holders.iter().map(|key| key.namespace.as_str()).collect();
+        let namespaces: BTreeSet<&str> = holders.map(|key| key.namespace.as_str()).collect();
         for namespace in namespaces {
             let count = inventory.by_namespace.entry(namespace.to_owned()).or_default();
             *count = if is_on {
@@ -408,6 +478,30 @@ impl Ledger {
                 inventory.by_namespace.remove(namespace);
             }
             self.changed.quotas.insert((pool.clone(), namespace.to_owned()));
+        }
+    }
+
+    /// What an address offers to those who would share it: nothing, if another load balancer serves
+    /// it, or if its pool lends nothing.
+    fn offer_of(&self, address: IpAddr, slot: &Slot) -> Option<Offer> {
+        let offer = slot.offer()?;
+        let share = self.layout.share(self.layout.pool_of(address)?)?;
+        (share.lends(address) && self.shown.by_foreign(address).is_none()).then_some(offer)
+    }
+
+    fn index_offer(&mut self, address: IpAddr, offer: Option<&Offer>, is_on: bool) {
+        let place = self.layout.pool_of(address).and_then(|pool| {
+            let (share, inventory) = (self.layout.share(pool)?, self.inventories.get(pool)?);
+            Some((pool, inventory.order.number_of(share, address)?))
+        });
+        if let (Some((pool, number)), Some(offer)) = (place, offer) {
+            let family = Family::of(address);
+            if is_on {
+                self.sharers.insert(pool, family, number, offer);
+            } else {
+                self.sharers.remove(pool, family, number, offer);
+            }
+            self.changed.keys.insert(offer.key.clone());
         }
     }
 

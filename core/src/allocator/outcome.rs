@@ -166,8 +166,12 @@ impl Allocator {
             }),
             Outcome::Rejected(message) => self.settle_rejected_claim(address, message, now),
         }
-        let holders = self.ledger.slot(address).map(|slot| slot.holders.clone());
-        for key in holders.into_iter().flatten() {
+        let slot = self.ledger.slot(address);
+        let holders: Vec<ServiceKey> = slot
+            .into_iter()
+            .flat_map(|slot| slot.holders.keys().cloned())
+            .collect();
+        for key in holders {
             self.agenda.push(Task::Service(key));
         }
     }

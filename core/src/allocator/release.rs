@@ -11,7 +11,7 @@ use crate::allocator::agenda::Task;
 use crate::allocator::call::Call;
 use crate::allocator::claims::update;
 use crate::allocator::slot::Slot;
-use crate::claim::{Claim, ClaimSpec, ClaimState};
+use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use crate::time::{Now, Timestamp};
 
 /// How long the owner's withdrawal is waited for. An owner that is alive needs milliseconds, and
@@ -21,8 +21,37 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 // === impl Allocator ===
 
 impl Allocator {
+    /// The next call for a claim whose holders all are to go: each is let go once it has let go of
+    /// the address and carries nothing of ours. The last one keeps a name on the claim until then.
+    pub(super) fn converge_left(&mut self, claim: &Claim, staying: &[Holder], now: Now) -> Option<Call> {
+        if let [last] = claim.spec.holders.as_slice() {
+            let may_begin = self.may_begin_release(&last.service, claim.spec.address);
+            return may_begin.then(|| begin_release(claim, now.wall));
+        }
+        if staying.is_empty() {
+            return Some(begin_release(claim, now.wall));
+        }
+        let spec = ClaimSpec {
+            held_by: ClaimSpec::join_holders(staying),
+            holders: staying.to_vec(),
+            ..claim.spec.clone()
+        };
+        (spec != claim.spec).then(|| update(claim, spec))
+    }
+
+    /// The next call for a claim that nobody holds.
+    pub(super) fn converge_vacant(&mut self, claim: Claim, now: Now) -> Option<Call> {
+        if claim.is_idle_reservation() {
+            tidy_reservation(&claim)
+        } else if claim.spec.state == Some(ClaimState::Quarantined) {
+            self.converge_quarantined(claim, now)
+        } else {
+            self.converge_releasing(claim, now)
+        }
+    }
+
     /// The next call for a claim without holders that has not come to rest yet.
-    pub(super) fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
+    fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
         let address = claim.spec.address;
         if claim.has_owner {
             let end = self.ledger.update(address, |slot| {
@@ -51,7 +80,7 @@ impl Allocator {
     }
 
     /// The next call for a claim that rests.
-    pub(super) fn converge_quarantined(&mut self, claim: Claim, now: Now) -> Option<Call> {
+    fn converge_quarantined(&mut self, claim: Claim, now: Now) -> Option<Call> {
         let rest = self.quarantine(claim.spec.address);
         let seconds = i64::try_from(rest.as_secs()).unwrap_or(i64::MAX);
         let latest = Timestamp(now.wall.0.saturating_add(seconds));
@@ -80,7 +109,7 @@ impl Allocator {
 }
 
 /// Lets the last holders of a claim go.
-pub(super) fn begin_release(claim: &Claim, now: Timestamp) -> Call {
+fn begin_release(claim: &Claim, now: Timestamp) -> Call {
     let last_holder = claim.spec.holders.first().map(|holder| holder.service.clone());
     let spec = ClaimSpec {
         state: Some(ClaimState::Releasing),
@@ -95,7 +124,7 @@ pub(super) fn begin_release(claim: &Claim, now: Timestamp) -> Call {
 
 /// The call that takes off a reservation what the controller writes and nothing stands for, if
 /// there is anything.
-pub(super) fn tidy_reservation(claim: &Claim) -> Option<Call> {
+fn tidy_reservation(claim: &Claim) -> Option<Call> {
     // The pool is a person's word here: nobody holds the address from any.
     let pool = claim.spec.pool.clone();
     let spec = ClaimSpec {

@@ -7,9 +7,10 @@ use crate::allocator::Allocator;
 use crate::allocator::agenda::{Standing, Task};
 use crate::allocator::call::CallId;
 use crate::allocator::contest::Contest;
-use crate::allocator::decide::{Decision, decide};
+use crate::allocator::decide::{Decision, Surroundings, decide};
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
+use crate::allocator::tenancy::Neighbors;
 use crate::condition::Condition;
 use crate::request::{Eligibility, Service};
 use crate::selector::Labels;
@@ -23,6 +24,8 @@ pub(super) struct ServiceEntry {
     pub(super) service: Service,
     /// What it should have.
     pub(super) decision: Decision,
+    /// It has been decided about since the start.
+    pub(super) is_decided: bool,
     /// The call under way.
     pub(super) call: Option<CallId>,
     /// A write went astray and may land yet: the next one must be seen to land, so that it voids
@@ -57,6 +60,7 @@ impl ServiceEntry {
         Self {
             service,
             decision: Decision::default(),
+            is_decided: false,
             call: None,
             must_write: false,
             is_fenced: false,
@@ -229,16 +233,25 @@ impl Allocator {
 
     /// Decides about a Service and puts the decision into the ledger.
     pub(super) fn decide_service(&mut self, key: &ServiceKey) {
-        let Some(entry) = self.services.get_mut(key) else {
+        let Some(entry) = self.services.get(key) else {
             return;
         };
         let no_labels = Labels::new();
         let namespace_labels = self.namespaces.get(&key.namespace).unwrap_or(&no_labels);
-        let mut decision = decide(&mut self.ledger, &self.pools, &entry.service, namespace_labels);
+        let around = Surroundings {
+            pools: &self.pools,
+            namespace_labels,
+            neighbors: Neighbors(&self.services),
+        };
+        let mut decision = decide(&mut self.ledger, around, &entry.service);
         let needs = std::mem::take(&mut decision.needs);
-        self.waiting.insert(key, entry.service.created, needs);
+        let left = self.waiting.insert(key, entry.service.created, needs);
+        if decision.terms.key.is_some() {
+            // It may not have taken what it was woken for.
+            left.iter().for_each(|need| self.wake_next(need));
+        }
         for address in self.ledger.addresses_of(key) {
-            let is_holder = |slot: &Slot| slot.holders.contains(key);
+            let is_holder = |slot: &Slot| slot.holders.contains_key(key);
             if !decision.addresses.contains_key(&address) && self.ledger.slot(address).is_some_and(is_holder)
             {
                 self.ledger.update(address, |slot| slot.drop_holder(key));
@@ -246,13 +259,20 @@ impl Allocator {
             self.agenda.push(Task::Claim(address));
         }
         for (address, pool) in &decision.addresses {
-            let is_done = |slot: &Slot| slot.holders.contains(key) && slot.lent_from.as_ref() == Some(pool);
+            let is_done = |slot: &Slot| {
+                slot.holders.get(key) == Some(&decision.terms) && slot.lent_from.as_ref() == Some(pool)
+            };
             if !self.ledger.slot(*address).is_some_and(is_done) {
-                self.ledger.update(*address, |slot| slot.add_holder(key, pool));
+                let terms = std::sync::Arc::clone(&decision.terms);
+                self.ledger
+                    .update(*address, |slot| slot.add_holder(key, pool, terms));
             }
             self.agenda.push(Task::Claim(*address));
         }
-        entry.decision = decision;
+        if let Some(entry) = self.services.get_mut(key) {
+            entry.decision = decision;
+            entry.is_decided = true;
+        }
         self.agenda.push(Task::Service(key.clone()));
     }
 }

@@ -1,25 +1,28 @@
 //! One address in use: who is to hold it, and its claim as it is stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::allocator::call::CallId;
 use crate::allocator::retry::Retry;
 use crate::claim::{Claim, ClaimSpec, ClaimState};
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
+use crate::sharing::Terms;
 use crate::time::Time;
 
 /// What is known about an address that is not free.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// Who is to hold it: the ledger's word. Empty = it is on its way to be free.
-    pub(super) holders: BTreeSet<ServiceKey>,
+    /// Who is to hold it, and on which terms: the ledger's word. Each two go together. Empty = it
+    /// is on its way to be free.
+    pub(super) holders: BTreeMap<ServiceKey, Arc<Terms>>,
+    /// The holders whom the claim once named: what differs since then is somebody else's edit.
+    pub(super) confirmed: BTreeSet<ServiceKey>,
     /// The pool that it was lent from, as decided last.
     pub(super) lent_from: Option<PoolName>,
     /// The claim, as the API server last said.
     pub(super) live: Option<Claim>,
-    /// The claim once named the holders: what differs since then is somebody else's edit.
-    pub(super) is_confirmed: bool,
     /// A write of ours was the last to land: whatever else was based on an older version, by a
     /// former leader or by us, can no longer land.
     pub(super) is_fenced: bool,
@@ -72,7 +75,7 @@ impl Slot {
 
     /// Every Service that has to do with the address.
     pub(super) fn mentions(&self) -> BTreeSet<ServiceKey> {
-        let mut keys = self.holders.clone();
+        let mut keys: BTreeSet<ServiceKey> = self.holders.keys().cloned().collect();
         if let Some(claim) = &self.live {
             keys.extend(claim.spec.holders.iter().map(|holder| holder.service.clone()));
             keys.extend(claim.spec.last_holder.clone());
@@ -96,7 +99,7 @@ impl Slot {
     /// name this Service either: who holds an address keeps it.
     pub(super) fn is_kept_from(&self, key: &ServiceKey) -> bool {
         let is_kept = |spec: &ClaimSpec| spec.is_reserved_from(key);
-        !self.names(key) && !self.holders.contains(key) && self.reservation().is_some_and(is_kept)
+        !self.names(key) && !self.holders.contains_key(key) && self.reservation().is_some_and(is_kept)
     }
 
     /// Whether the claim names a Service.
@@ -113,22 +116,15 @@ impl Slot {
                 .is_some_and(|claim| claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(key))
     }
 
-    /// Whether a Service may be among the holders. Sharing would widen this.
-    pub(super) fn admits(&self, key: &ServiceKey) -> bool {
-        self.holders.iter().all(|holder| holder == key) && !self.is_kept_from(key)
-    }
-
     /// Whether another Service of a namespace than this one is to hold it.
     pub(super) fn is_held_in(&self, namespace: &str, but: &ServiceKey) -> bool {
-        let mut holders = self.holders.iter();
+        let mut holders = self.holders.keys();
         holders.any(|holder| holder != but && holder.namespace == namespace)
     }
 
-    /// Makes a Service a holder, by the ledger.
-    pub(super) fn add_holder(&mut self, key: &ServiceKey, pool: &PoolName) {
-        if self.holders.insert(key.clone()) {
-            self.is_confirmed = false;
-        }
+    /// Makes a Service a holder on these terms, by the ledger.
+    pub(super) fn add_holder(&mut self, key: &ServiceKey, pool: &PoolName, terms: Arc<Terms>) {
+        self.holders.insert(key.clone(), terms);
         self.lent_from = Some(pool.clone());
         self.confirm();
     }
@@ -136,17 +132,17 @@ impl Slot {
     /// Takes a Service from the holders, by the ledger.
     pub(super) fn drop_holder(&mut self, key: &ServiceKey) {
         self.holders.remove(key);
+        self.confirmed.remove(key);
         if self.holders.is_empty() {
             self.lent_from = None;
-            self.is_confirmed = false;
         }
     }
 
-    /// Notes that the claim says what the ledger says, if it does.
+    /// Notes which holders the claim names.
     pub(super) fn confirm(&mut self) {
-        if !self.holders.is_empty() && self.holders.iter().all(|key| self.names(key)) {
-            self.is_confirmed = true;
-        }
+        let named = self.holders.keys().filter(|key| self.names(key));
+        let named: Vec<ServiceKey> = named.cloned().collect();
+        self.confirmed.extend(named);
     }
 
     /// Whether the last holder is on its way out: nobody is named, and the rest has not begun.

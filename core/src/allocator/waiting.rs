@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::address::Family;
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
+use crate::sharing::Terms;
 use crate::time::Timestamp;
 
 /// What a Service waits for.
@@ -20,6 +22,24 @@ pub(super) enum Need {
     Pool(PoolName, FamilyNeed),
     /// Addresses of whichever pool lends to any Service without being asked, and without a quota.
     Open(FamilyNeed),
+    /// An address that others hold and that it may share.
+    Join(Box<Join>),
+}
+
+/// What decides which addresses a Service may share: those who wait for the same stand in one
+/// queue, and if the first of them cannot be served, then none of them can.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Join {
+    /// Its terms; the key comes first in their order.
+    pub(super) terms: Arc<Terms>,
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// The families.
+    pub(super) need: FamilyNeed,
+    /// The pools that it is served from, ...
+    pub(super) pools: Vec<PoolName>,
+    /// ... and whether those that lend to any Service come after them.
+    pub(super) then_open: bool,
 }
 
 /// Which families a Service wants from a pool.
@@ -84,17 +104,21 @@ impl FamilyNeed {
 // === impl Waiting ===
 
 impl Waiting {
-    /// Puts a Service into the queues of its needs.
-    pub(super) fn insert(&mut self, key: &ServiceKey, since: Timestamp, needs: Vec<Need>) {
+    /// Puts a Service into the queues of its needs; answers which queues it has left by that.
+    pub(super) fn insert(&mut self, key: &ServiceKey, since: Timestamp, needs: Vec<Need>) -> Vec<Need> {
+        let before = self.by_service.get(key).map(|(_, needs)| needs.clone());
+        let mut left = before.unwrap_or_default();
+        left.retain(|need| !needs.contains(need));
         self.remove(key);
         if needs.is_empty() {
-            return;
+            return left;
         }
         for need in &needs {
             let queue = self.by_need.entry(need.clone()).or_default();
             queue.insert((since, key.clone()));
         }
         self.by_service.insert(key.clone(), (since, needs));
+        left
     }
 
     /// Takes a Service out of every queue.
@@ -125,6 +149,25 @@ impl Waiting {
         let queue = self.by_need.get(need).into_iter().flatten();
         let keys = queue.map(|(_, key)| key).filter(|key| test(&key.namespace));
         keys.cloned().collect()
+    }
+
+    /// What Services wait for that are willing to share under a key.
+    pub(super) fn joins(&self, key: &str) -> impl Iterator<Item = &Join> {
+        let first = Join {
+            terms: Arc::new(Terms {
+                key: Some(key.to_owned()),
+                ..Terms::default()
+            }),
+            namespace: String::new(),
+            need: FamilyNeed::One(Family::V4),
+            pools: Vec::new(),
+            then_open: false,
+        };
+        let from = self.by_need.range(Need::Join(Box::new(first))..);
+        from.map_while(move |(need, _)| match need {
+            Need::Join(join) if join.terms.key.as_deref() == Some(key) => Some(&**join),
+            Need::Join(_) | Need::Address(_) | Need::Pool(..) | Need::Open(_) => None,
+        })
     }
 
     /// How many Services wait.

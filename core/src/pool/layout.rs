@@ -13,7 +13,7 @@ use rangemap::RangeInclusiveMap;
 
 use crate::address::Family;
 use crate::address_set::AddressSet;
-use crate::pool::{Pool, PoolName};
+use crate::pool::{Pool, PoolName, Sharing};
 use crate::range::{AddressRange, is_buggy, to_number};
 
 /// Every pool's share of the addresses; rebuilt whole when a pool changes.
@@ -40,6 +40,8 @@ pub struct Share {
     avoids_buggy: bool,
     /// How many addresses one namespace may hold.
     pub quota: Option<u32>,
+    /// Who may share an address under one key.
+    pub sharing: Sharing,
     /// The place of each address's entry in `entries`.
     places_v4: RangeInclusiveMap<u128, usize>,
     places_v6: RangeInclusiveMap<u128, usize>,
@@ -214,6 +216,7 @@ impl Share {
         let mut share = Self {
             avoids_buggy: pool.spec.avoid_buggy_ips,
             quota: pool.spec.allocation.max_per_namespace,
+            sharing: pool.spec.sharing,
             ..Self::default()
         };
         for (index, text) in pool.spec.addresses.iter().enumerate() {
@@ -290,4 +293,4 @@ impl fmt::Display for InvalidEntry {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -38,6 +38,8 @@ pub enum Refused {
     ReservationOutsidePool,
     /// The Service asks for something else than what is reserved for it, and has what is reserved.
     RequestOverridden,
+    /// A Service of the same sharing key holds the address asked for, and the two cannot share it.
+    SharingRefused,
     /// Every pool that may serve the Service is exhausted.
     PoolExhausted,
     /// Its namespace holds as many addresses of the pool as the pool lends to one.
@@ -83,6 +85,7 @@ impl Refused {
             Self::SeveralReservations => "SeveralReservations",
             Self::ReservationOutsidePool => "ReservationOutsidePool",
             Self::RequestOverridden => "RequestOverridden",
+            Self::SharingRefused => "SharingRefused",
             Self::PoolExhausted => "PoolExhausted",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::NoDualStackPool => "NoDualStackPool",

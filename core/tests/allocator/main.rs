@@ -24,5 +24,6 @@ mod repair;
 mod requests;
 mod reservations;
 mod scale;
+mod sharing;
 mod shown;
 mod world;

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::allocator::{Call, Outcome};
-use ferrolb_core::claim::ClaimState;
+use ferrolb_core::claim::{ClaimState, Holder};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::range::{AddressRange, is_buggy};
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
+use ferrolb_core::service::TrafficPolicy;
 use ferrolb_core::time::Timestamp;
 
 use crate::api::{Api, Objects};
@@ -82,12 +83,27 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
 /// What holds between any two writes.
 pub(crate) fn check_always(api: &Api) {
     for claim in api.claims.values() {
-        let services: Vec<_> = claim.spec.holders.iter().map(|holder| &holder.service).collect();
-        assert!(
-            services.len() <= 1,
-            "A1: {} is lent to {services:?}",
-            claim.spec.address
-        );
+        check_sharers(claim.spec.address, &claim.spec.holders);
+    }
+}
+
+/// A1: no protocol and port of an address belongs to two Services, and any two that share it want
+/// to, and are served by the same nodes.
+fn check_sharers(address: IpAddr, holders: &[Holder]) {
+    for (place, a) in holders.iter().enumerate() {
+        for b in &holders[place + 1..] {
+            let (one, two) = (&a.service, &b.service);
+            let both = format!("A1: {address} is lent to {one} and {two}: {a:?} {b:?}");
+            assert_ne!(one, two, "{both}");
+            assert!(
+                a.sharing_key.is_some() && a.sharing_key == b.sharing_key,
+                "{both}"
+            );
+            assert!(a.ports.iter().all(|port| !b.ports.contains(port)), "{both}");
+            assert_eq!(a.traffic_policy, b.traffic_policy, "{both}");
+            let is_local = a.traffic_policy == TrafficPolicy::Local;
+            assert!(!is_local || a.selector == b.selector, "{both}");
+        }
     }
 }
 
@@ -110,26 +126,40 @@ fn check_claims(api: &Api, now: Timestamp) {
         let address = claim.spec.address;
         match claim.spec.state {
             Some(ClaimState::Held) => {
-                let [holder] = claim.spec.holders.as_slice() else {
-                    panic!("A4: {address} is held by {:?}", claim.spec.holders);
-                };
-                let service = api.services.get(&holder.service);
-                let service =
-                    service.unwrap_or_else(|| panic!("A4: {address} is held by {}, gone", holder.service));
-                assert_eq!(
-                    service.uid, holder.uid,
-                    "A4: {address} is held by a Service of another life"
-                );
-                assert_eq!(
-                    holder.ports, service.request.ports,
-                    "ports in the claim of {address}"
-                );
-                let shown = api.shown(&service.key);
-                assert!(
-                    shown.contains(&address.to_string()),
-                    "A4: {address} is held by {} which shows {shown:?}",
-                    service.key
-                );
+                assert!(!claim.spec.holders.is_empty(), "A4: {address} is held by nobody");
+                check_sharers(address, &claim.spec.holders);
+                for holder in &claim.spec.holders {
+                    let service = api.services.get(&holder.service);
+                    let service = service
+                        .unwrap_or_else(|| panic!("A4: {address} is held by {}, gone", holder.service));
+                    assert_eq!(
+                        service.uid, holder.uid,
+                        "A4: {address} is held by a Service of another life"
+                    );
+                    let request = &service.request;
+                    assert_eq!(
+                        (
+                            &holder.ports,
+                            holder.traffic_policy,
+                            &holder.sharing_key,
+                            &holder.selector
+                        ),
+                        (
+                            &request.ports,
+                            request.traffic_policy,
+                            &request.sharing_key,
+                            &request.selector
+                        ),
+                        "what the claim of {address} says of {}",
+                        service.key
+                    );
+                    let shown = api.shown(&service.key);
+                    assert!(
+                        shown.contains(&address.to_string()),
+                        "A4: {address} is held by {} which shows {shown:?}",
+                        service.key
+                    );
+                }
             }
             Some(ClaimState::Quarantined) => {
                 let pool = claim.spec.pool.as_ref().and_then(|pool| api.pools.get(pool));

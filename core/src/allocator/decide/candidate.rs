@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use super::reserved::is_at_hand;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
-use crate::pool::PoolName;
+use crate::allocator::slot::Slot;
+use crate::allocator::tenancy::{Neighbors, Party};
 use crate::pool::allocation::Applicant;
-use crate::pool::layout::Share;
+use crate::pool::{PoolName, Sharing};
 use crate::request::Service;
+use crate::sharing::Terms;
 
 /// One address that a Service has something to do with already.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,11 +30,11 @@ pub(super) enum Tie {
     Held,
     /// It was decided, and the claim does not say so yet.
     Granted,
-    /// It shows the address, and nobody has it.
+    /// It shows the address, and nobody has it but for whoever shows it too.
     Shown,
     /// The address rests, and it held it last.
     Resting,
-    /// A person reserves it for the Service, and nobody has it.
+    /// A person reserves it for the Service, and nobody has it, or others do who share it.
     Reserved,
 }
 
@@ -48,68 +50,112 @@ impl Tie {
     }
 }
 
-/// Every address that a Service has to do with and that a pool lets it hold.
-pub(super) fn find_candidates(
-    ledger: &Ledger,
-    pools: &Pools,
-    service: &Service,
-    applicant: Applicant<'_>,
-) -> Vec<Candidate> {
-    let shown: BTreeSet<IpAddr> = service
-        .status
-        .ingress
-        .iter()
-        .filter_map(|entry| entry.address)
-        .collect();
-    let mut known: BTreeSet<IpAddr> = ledger.addresses_of(&service.key).into_iter().collect();
-    known.extend(&shown);
-    known.extend(ledger.reserved_for(&service.key));
-    known
-        .into_iter()
-        .filter_map(|address| {
-            let is_shown = shown.contains(&address);
-            let (tie, pool) = match ledger.slot(address) {
-                // Somebody else serves it, whom we cannot ask to give it up.
-                None if ledger.shown().by_foreign(address).is_some() => return None,
-                None => (Tie::Shown, ledger.layout().pool_of(address)?),
-                Some(slot) if !slot.admits(&service.key) => return None,
-                Some(slot) => {
-                    let tie = if slot.names(&service.key) && is_shown {
-                        Tie::HeldAndShown
-                    } else if slot.names(&service.key) {
-                        Tie::Held
-                    } else if slot.holders.contains(&service.key) {
-                        Tie::Granted
-                    } else if slot.is_idle_reservation() {
-                        if !is_at_hand(ledger, address, slot, &service.key) {
-                            return None;
-                        }
-                        Tie::Reserved
-                    } else if slot.rests_for(&service.key) && is_shown {
-                        Tie::Shown
-                    } else if slot.rests_for(&service.key) {
-                        Tie::Resting
-                    } else {
-                        return None;
-                    };
-                    (tie, pools.holding_pool(ledger, address, slot)?)
-                }
-            };
-            let lends = |share: &Share| share.lends(address);
-            let is_allowed = match tie {
-                Tie::Resting | Tie::Reserved => {
-                    pools.admits(pool, applicant) && ledger.layout().share(pool).is_some_and(lends)
-                }
-                Tie::HeldAndShown | Tie::Held | Tie::Granted | Tie::Shown => pools.lets_keep(pool, applicant),
-            };
-            if !is_allowed {
+/// What it takes to find them.
+#[derive(Clone, Copy)]
+pub(super) struct Finder<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) pools: &'a Pools,
+    pub(super) neighbors: Neighbors<'a>,
+    pub(super) service: &'a Service,
+    pub(super) terms: &'a Terms,
+    pub(super) applicant: Applicant<'a>,
+}
+
+// === impl Finder ===
+
+impl Finder<'_> {
+    /// Every address that a Service has to do with and that a pool lets it hold.
+    pub(super) fn find(self) -> Vec<Candidate> {
+        let shown: BTreeSet<IpAddr> = self
+            .service
+            .status
+            .ingress
+            .iter()
+            .filter_map(|entry| entry.address)
+            .collect();
+        let mut known: BTreeSet<IpAddr> = self.ledger.addresses_of(&self.service.key).into_iter().collect();
+        known.extend(&shown);
+        known.extend(self.ledger.reserved_for(&self.service.key));
+        known
+            .into_iter()
+            .filter_map(|address| self.candidate(address, shown.contains(&address)))
+            .collect()
+    }
+
+    fn candidate(self, address: IpAddr, is_shown: bool) -> Option<Candidate> {
+        let (ledger, pools) = (self.ledger, self.pools);
+        let (tie, pool) = match ledger.slot(address) {
+            // Somebody else serves it, whom we cannot ask to give it up.
+            None if ledger.shown().by_foreign(address).is_some() => return None,
+            None => (Tie::Shown, ledger.layout().pool_of(address)?),
+            Some(slot) => {
+                let tie = self.tie(address, slot, is_shown)?;
+                (tie, pools.holding_pool(ledger, address, slot)?)
+            }
+        };
+        let share = ledger.layout().share(pool);
+        let is_allowed = match tie {
+            Tie::Resting | Tie::Reserved => {
+                pools.admits(pool, self.applicant) && share.is_some_and(|share| share.lends(address))
+            }
+            Tie::HeldAndShown | Tie::Held | Tie::Granted | Tie::Shown => {
+                pools.lets_keep(pool, self.applicant)
+            }
+        };
+        is_allowed.then(|| Candidate {
+            tie,
+            address,
+            pool: pool.clone(),
+        })
+    }
+
+    /// How the Service is tied to an address in use, if those who have it let it be among them.
+    fn tie(self, address: IpAddr, slot: &Slot, is_shown: bool) -> Option<Tie> {
+        let key = &self.service.key;
+        // Whom another load balancer let share goes on, if all show the address already. Where there
+        // is a claim, a status proves nothing: its owner can write whatever it likes.
+        let mut sharing = Sharing::CrossNamespace;
+        let tie = if slot.names(key) && is_shown {
+            Tie::HeldAndShown
+        } else if slot.names(key) {
+            Tie::Held
+        } else if slot.holders.contains_key(key) {
+            Tie::Granted
+        } else if slot.is_idle_reservation() {
+            if !is_at_hand(self.ledger, address, slot, key) {
                 return None;
             }
-            Some(Candidate {
-                tie,
-                address,
-                pool: pool.clone(),
-            })
-        })
-        .collect()
+            Tie::Reserved
+        } else if slot.rests_for(key) && is_shown || is_shown && self.is_adopted(address, slot) {
+            Tie::Shown
+        } else if slot.rests_for(key) {
+            Tie::Resting
+        } else if !slot.holders.is_empty() && slot.reservation().is_some_and(|spec| spec.is_reserved_for(key))
+        {
+            // Others have it for whom it is reserved too.
+            let pool = self.ledger.pool_of(address)?;
+            sharing = self.ledger.layout().share(pool)?.sharing;
+            Tie::Reserved
+        } else {
+            return None;
+        };
+        let party = Party {
+            key,
+            terms: self.terms,
+            sharing,
+        };
+        slot.admits(party, self.neighbors).is_ok().then_some(tie)
+    }
+
+    /// Whether nobody had the address from us yet, and all who are to hold it show it.
+    fn is_adopted(self, address: IpAddr, slot: &Slot) -> bool {
+        let shown = self.ledger.shown();
+        slot.live.is_none()
+            && slot.confirmed.is_empty()
+            && !slot.holders.is_empty()
+            && slot
+                .holders
+                .keys()
+                .all(|holder| shown.by(address).any(|by| by == holder))
+    }
 }

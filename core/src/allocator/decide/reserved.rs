@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::candidate::{Candidate, Tie};
 use super::{Decider, Decision, Denied, Granted, why};
@@ -39,6 +40,7 @@ impl Decider<'_> {
             addresses,
             refusal: overridden,
             needs,
+            terms: Arc::clone(&self.terms),
         })
     }
 

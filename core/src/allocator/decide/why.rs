@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::allocator::slot::Slot;
+use crate::allocator::tenancy::Objection;
 use crate::allocator::waiting::FamilyNeed;
 use crate::claim::ClaimSpec;
 use crate::pool::PoolName;
@@ -15,6 +16,7 @@ use crate::pool::allocation::{Applicant, Unadmitted};
 use crate::pool::layout::Share;
 use crate::reason::{Refusal, Refused};
 use crate::service::ServiceKey;
+use crate::sharing::Clash;
 
 /// How many pools a sentence names before it only counts the rest.
 const NAMED: usize = 8;
@@ -152,7 +154,19 @@ pub(super) fn reserved(address: IpAddr, reservation: &ClaimSpec) -> Refusal {
     )
 }
 
-pub(super) fn in_use(address: IpAddr, slot: &Slot) -> Refusal {
+/// An address that others have, and what stands between the Service and one of them.
+pub(super) fn in_use(address: IpAddr, slot: &Slot, objection: Option<&Objection>) -> Refusal {
+    if let Some(Objection::Holder { holder, clash }) = objection
+        && *clash != Clash::NotAsked
+    {
+        let reason = if clash.is_among_sharers() {
+            Refused::SharingRefused
+        } else {
+            Refused::AddressInUse
+        };
+        let message = format!("The Service asks for {address}, which is held by {holder}{clash}");
+        return Refusal::new(reason, message);
+    }
     Refusal::new(
         Refused::AddressInUse,
         format!("The Service asks for {address}, which {}", describe_use(slot)),
@@ -170,7 +184,7 @@ pub(super) fn describe_use(slot: &Slot) -> String {
     let holders: Vec<String> = if slot.holders.is_empty() {
         named.map(ToString::to_string).collect()
     } else {
-        slot.holders.iter().map(ToString::to_string).collect()
+        slot.holders.keys().map(ToString::to_string).collect()
     };
     let last = slot
         .live
@@ -226,6 +240,12 @@ pub(super) fn exhausted<'a>(
         sentences.push(format!("{more} more pools do not either"));
     }
     Refusal::new(reason, format!("{wanted}: {}", sentences.join("; ")))
+}
+
+/// That a Service that is willing to share would take an address with others, too.
+pub(super) fn add_none_to_share(refusal: &mut Refusal, key: &str) {
+    let more = format!("; and none that is held under sharing key {key} goes with it");
+    refusal.message.push_str(&more);
 }
 
 /// Why one pool does not do.

@@ -85,7 +85,7 @@ fn an_address_counts_once_from_granted_to_free() {
     let mut ledger = mk_ledger(&["10.0.0.0/30"]);
     let (pool, address) = (PoolName::from("pool"), ip("10.0.0.0"));
     assert_eq!(counts(&ledger), (4, 0, 0, 4));
-    ledger.update(address, |slot| slot.add_holder(&key("a"), &pool));
+    ledger.update(address, |slot| slot.add_holder(&key("a"), &pool, Arc::default()));
     assert_eq!(counts(&ledger), (4, 1, 0, 3), "granted");
     ledger.update(address, |slot| {
         slot.live = Some(mk_claim("10.0.0.0", Some("a"), None));
@@ -110,7 +110,7 @@ fn the_lowest_free_address_is_found_again_after_it_was_used() {
     let pool = PoolName::from("pool");
     let mut taken = Vec::new();
     while let Some(address) = ledger.first_free(&pool, Family::V4) {
-        ledger.update(address, |slot| slot.add_holder(&key("a"), &pool));
+        ledger.update(address, |slot| slot.add_holder(&key("a"), &pool, Arc::default()));
         taken.push(address);
     }
     assert_eq!(
@@ -128,7 +128,7 @@ fn the_lowest_free_address_is_found_again_after_it_was_used() {
 fn only_what_others_can_tell_counts_as_changed() {
     let mut ledger = mk_ledger(&["10.0.0.0/31"]);
     let (pool, address) = (PoolName::from("pool"), ip("10.0.0.0"));
-    ledger.update(address, |slot| slot.add_holder(&key("a"), &pool));
+    ledger.update(address, |slot| slot.add_holder(&key("a"), &pool, Arc::default()));
     let changes = ledger.take_changes();
     assert_eq!(changes.addresses, BTreeSet::from([address]));
     assert_eq!(changes.pools, BTreeSet::from([pool]));
@@ -143,7 +143,9 @@ fn what_a_pool_no_longer_lists_counts_nowhere() {
     let mut ledger = mk_ledger(&["10.0.0.0/30"]);
     let pool = PoolName::from("pool");
     for address in ["10.0.0.0", "10.0.0.3"] {
-        ledger.update(ip(address), |slot| slot.add_holder(&key("a"), &pool));
+        ledger.update(ip(address), |slot| {
+            slot.add_holder(&key("a"), &pool, Arc::default())
+        });
     }
     ledger.set_layout(mk_layout(&["10.0.0.2/31"]));
     assert_eq!(counts(&ledger), (2, 1, 0, 1));

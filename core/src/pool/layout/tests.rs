@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::object::{ResourceVersion, Uid};
+use crate::pool::PoolSpec;
 use crate::pool::allocation::Allocation;
 use crate::pool::free::Free;
-use crate::pool::{PoolSpec, Sharing};
 use crate::time::Timestamp;
 
-fn mk_pool(name: &str, created: i64, addresses: &[&str]) -> Pool {
+pub(in crate::pool) fn mk_pool(name: &str, created: i64, addresses: &[&str]) -> Pool {
     Pool {
         name: name.into(),
         uid: Uid::from(name),
