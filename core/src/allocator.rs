@@ -79,6 +79,7 @@ use ledger::Ledger;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
+use sharers::Seeker;
 use waiting::{FamilyNeed, Join, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
@@ -399,11 +400,18 @@ impl Allocator {
             let is_in_reach = |pool: &&PoolName| {
                 join.pools.contains(*pool) || join.then_open && self.pools.open_rank(pool).is_some()
             };
-            let party = (join.namespace.as_str(), &*join.terms);
+            let seeker = Seeker {
+                namespace: &join.namespace,
+                terms: &join.terms,
+            };
             let mut pools = self.ledger.pools_of_key(key).filter(is_in_reach);
             pools.any(|pool| {
                 let mut families = join.need.families().iter();
-                families.any(|family| self.ledger.first_shared(pool, *family, party, |_| true).is_some())
+                families.any(|family| {
+                    self.ledger
+                        .first_shared(pool, *family, seeker, |_| true)
+                        .is_some()
+                })
             })
         };
         let servable = self.waiting.joins(key).filter(is_servable);

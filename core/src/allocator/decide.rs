@@ -26,6 +26,7 @@ use std::sync::Arc;
 use crate::address::Family;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::{Pools, Rank};
+use crate::allocator::sharers::Seeker;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::allocator::tenancy::{Neighbors, Objection, Party};
 use crate::allocator::waiting::{FamilyNeed, Join, Need};
@@ -229,12 +230,15 @@ impl<'a> Decider<'a> {
 
     /// The first address of a pool and family that the Service may share.
     fn shared(&self, pool: &PoolName, family: Family) -> Option<IpAddr> {
-        let party = (self.service.key.namespace.as_str(), &*self.terms);
+        let seeker = Seeker {
+            namespace: &self.service.key.namespace,
+            terms: &self.terms,
+        };
         let is_joinable = |address| {
             let slot = self.ledger.slot(address);
             slot.is_some_and(|slot| self.may_join(pool, slot).is_ok())
         };
-        self.ledger.first_shared(pool, family, party, is_joinable)
+        self.ledger.first_shared(pool, family, seeker, is_joinable)
     }
 
     fn may_join(&self, pool: &PoolName, slot: &Slot) -> Result<(), Objection> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::address::Family;
 use crate::allocator::reservations::Reservations;
-use crate::allocator::sharers::{Offer, Sharers};
+use crate::allocator::sharers::{Offer, Seeker, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::claim::{Claim, ClaimSpec};
@@ -232,16 +232,14 @@ impl Ledger {
         &self,
         pool: &PoolName,
         family: Family,
-        (namespace, terms): (&str, &Terms),
+        seeker: Seeker<'_>,
         test: impl Fn(IpAddr) -> bool,
     ) -> Option<IpAddr> {
         let share = self.layout.share(pool)?;
         let order = &self.inventories.get(pool)?.order;
         let mut from = 0;
         loop {
-            let (found, steps) = self
-                .sharers
-                .first(pool, family, share.sharing, (namespace, terms), from);
+            let (found, steps) = self.sharers.first(pool, family, (seeker, share.sharing), from);
             self.steps.set(self.steps.get() + steps);
             let address = order.address_at(family, found?)?;
             if test(address) {

@@ -28,6 +28,15 @@ pub(super) struct Offer {
     pub(super) ports: Vec<ServicePort>,
 }
 
+/// A Service that looks for an address to share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seeker<'a> {
+    /// Its namespace.
+    pub(super) namespace: &'a str,
+    /// Its terms.
+    pub(super) terms: &'a Terms,
+}
+
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct Sharers {
@@ -154,10 +163,10 @@ impl Sharers {
         &self,
         pool: &PoolName,
         family: Family,
-        sharing: Sharing,
-        (namespace, terms): (&str, &Terms),
+        (seeker, sharing): (Seeker<'_>, Sharing),
         from: u128,
     ) -> (Option<u128>, u64) {
+        let Seeker { namespace, terms } = seeker;
         let class = Class {
             family,
             policy: terms.policy,

@@ -126,7 +126,7 @@ impl Finder<'_> {
                 return None;
             }
             Tie::Reserved
-        } else if slot.rests_for(key) && is_shown || is_shown && self.is_adopted(address, slot) {
+        } else if is_shown && (slot.rests_for(key) || self.is_adopted(address, slot)) {
             Tie::Shown
         } else if slot.rests_for(key) {
             Tie::Resting

@@ -144,7 +144,7 @@ fn what_a_pool_no_longer_lists_counts_nowhere() {
     let pool = PoolName::from("pool");
     for address in ["10.0.0.0", "10.0.0.3"] {
         ledger.update(ip(address), |slot| {
-            slot.add_holder(&key("a"), &pool, Arc::default())
+            slot.add_holder(&key("a"), &pool, Arc::default());
         });
     }
     ledger.set_layout(mk_layout(&["10.0.0.2/31"]));

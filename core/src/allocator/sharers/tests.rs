@@ -50,8 +50,11 @@ fn a_run_in_which_the_port_is_used_is_passed_in_one_step() {
         sharers.insert(&POOL.into(), Family::V4, number, &mk_offer("a", &web));
     }
     let first = |terms: &Terms| {
-        let party = ("a", terms);
-        sharers.first(&POOL.into(), Family::V4, Sharing::SameNamespace, party, 0)
+        let seeker = Seeker {
+            namespace: "a",
+            terms,
+        };
+        sharers.first(&POOL.into(), Family::V4, (seeker, Sharing::SameNamespace), 0)
     };
     assert_eq!(first(&web), (None, 2));
     let other = mk_terms("k", &[81], TrafficPolicy::Cluster);
@@ -81,7 +84,8 @@ proptest! {
             }
         }
         for sharing in [Sharing::SameNamespace, Sharing::CrossNamespace] {
-            let (found, _) = sharers.first(&POOL.into(), Family::V4, sharing, ("a", &asked), from);
+            let seeker = Seeker { namespace: "a", terms: &asked };
+            let (found, _) = sharers.first(&POOL.into(), Family::V4, (seeker, sharing), from);
             let mut fitting = list.iter().filter(|(number, (namespace, terms))| {
                 **number >= from && asked.may_share(terms).is_ok() && sharing.may_meet("a", namespace).is_ok()
             });
