@@ -170,6 +170,7 @@ fn outcome(trouble: Trouble, is_creation: bool) -> Outcome {
         Reason::Conflict if is_creation => Outcome::AlreadyExists,
         Reason::Conflict => Outcome::Conflict,
         Reason::NotFound => Outcome::NotFound,
+        Reason::Throttled => Outcome::Throttled(trouble.wait),
         Reason::Forbidden | Reason::Invalid => Outcome::Rejected(trouble.sentence),
         // A token that is being renewed is refused for a moment, too.
         Reason::Unauthorized | Reason::Unreachable | Reason::Stale | Reason::Busy | Reason::Unexpected => {

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, PostParams};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::patch::FIELD_MANAGER;
@@ -23,6 +24,9 @@ const KEY: &str = "key";
 
 /// What is missing here an administrator must add; asking often does not help.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The client gives up on a silent server sooner; this bounds an answer that trickles.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Creates the Secret unless it exists, and tries until one or the other is certain. Cancel safe.
 ///
@@ -46,30 +50,29 @@ pub async fn ensure(client: Client, namespace: &str, name: &str) -> io::Result<(
     let mut backoff = Backoff::with_cap(LONGEST_WAIT);
     let mut last_reason = None;
     loop {
-        match secrets.create(&params, &secret).await {
-            Ok(_) => {
+        let trouble = match timeout(PATIENCE, secrets.create(&params, &secret)).await {
+            Ok(Ok(_)) => {
                 info!(namespace, secret = name, "Gossip secret created");
                 return Ok(());
             }
-            Err(error) => {
-                let trouble = Trouble::of(&error);
-                if trouble.reason == Reason::Conflict {
-                    debug!(namespace, secret = name, "Gossip secret exists");
-                    return Ok(());
-                }
-                if last_reason != Some(trouble.reason) {
-                    warn!(
-                        namespace,
-                        secret = name,
-                        reason = trouble.reason.as_str(),
-                        error = trouble.sentence,
-                        "Gossip secret cannot be created; speakers cannot start without it"
-                    );
-                    last_reason = Some(trouble.reason);
-                }
-            }
+            Ok(Err(error)) => Trouble::of(&error),
+            Err(_) => Trouble::timed_out(),
+        };
+        if trouble.reason == Reason::Conflict {
+            debug!(namespace, secret = name, "Gossip secret exists");
+            return Ok(());
         }
-        tokio::time::sleep(backoff.next_wait()).await;
+        if last_reason != Some(trouble.reason) {
+            warn!(
+                namespace,
+                secret = name,
+                reason = trouble.reason.as_str(),
+                error = trouble.sentence,
+                "Gossip secret cannot be created; speakers cannot start without it"
+            );
+            last_reason = Some(trouble.reason);
+        }
+        tokio::time::sleep(trouble.wait.unwrap_or_default() + backoff.next_wait()).await;
     }
 }
 
@@ -95,3 +98,6 @@ mod tests {
         assert_ne!(secret, random_secret().expect("a kernel"), "it is not random");
     }
 }
+
+#[cfg(test)]
+mod scripted;

@@ -167,6 +167,7 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::Conflict => "Conflict",
         Outcome::NotFound => "NotFound",
         Outcome::Unknown => "Unknown",
+        Outcome::Throttled(_) => "Throttled",
         Outcome::Rejected(_) => "Rejected",
     }
 }

@@ -1,7 +1,8 @@
 //! Kubernetes Events, for people who look at an object and wonder.
 //!
-//! They are best effort: the conditions say the same and stay. So the queue is bounded, what does
-//! not fit is dropped and counted, and an Event that cannot be written is not tried again.
+//! They are best effort: the conditions say the same and stay. So they are written one after the
+//! other, the queue is bounded, what does not fit is dropped and counted, and an Event that cannot
+//! be written is counted and not tried again, unless the API server asked for a moment's patience.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use kube::api::{Api, PostParams};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::patch::FIELD_MANAGER;
@@ -25,6 +26,9 @@ const QUEUE: usize = 2048;
 
 /// An Event is not worth waiting for any longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often an Event is tried while the API server has too much to do.
+const ATTEMPTS: usize = 3;
 
 /// What the API server allows.
 const LONGEST_NOTE: usize = 1024;
@@ -57,6 +61,7 @@ pub struct Notices {
 pub struct Publisher {
     queue: mpsc::Receiver<Report>,
     client_instance: String,
+    failed: Counter,
 }
 
 /// A queue, and the one who empties it.
@@ -68,6 +73,12 @@ pub fn channel(instance: String, registry: &mut Registry) -> (Notices, Publisher
         "Events that found the queue full",
         dropped.clone(),
     );
+    let failed = Counter::default();
+    registry.register(
+        "events_failed",
+        "Events that could not be written",
+        failed.clone(),
+    );
     let notices = Notices {
         queue: sender,
         dropped,
@@ -75,6 +86,7 @@ pub fn channel(instance: String, registry: &mut Registry) -> (Notices, Publisher
     let publisher = Publisher {
         queue: receiver,
         client_instance: instance,
+        failed,
     };
     (notices, publisher)
 }
@@ -105,19 +117,30 @@ impl Publisher {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PostParams::default()
             };
-            match timeout(PATIENCE, events.create(&params, &event)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    let trouble = Trouble::of(&error);
-                    debug!(
-                        reason = trouble.reason.as_str(),
-                        error = trouble.sentence,
-                        "Event not written"
-                    );
-                }
-                Err(_) => debug!("Event not written in time"),
+            self.write(&events, &params, &event).await;
+        }
+    }
+
+    /// Writes one Event. Only a refusal for too much to do is a reason to try again, after the time
+    /// that was asked for: nothing was done, and nobody is the worse for an Event that comes late.
+    async fn write(&self, events: &Api<Event>, params: &PostParams, event: &Event) {
+        for _ in 0..ATTEMPTS {
+            let trouble = match timeout(PATIENCE, events.create(params, event)).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => Trouble::of(&error),
+                Err(_) => Trouble::timed_out(),
+            };
+            debug!(
+                reason = trouble.reason.as_str(),
+                error = trouble.sentence,
+                "Event not written"
+            );
+            match trouble.wait {
+                Some(wait) => sleep(wait).await,
+                None => break,
             }
         }
+        self.failed.inc();
     }
 
     fn event(&self, report: Report, count: u64) -> Event {
@@ -201,3 +224,6 @@ mod tests {
         assert_eq!(notices.dropped.get(), 3);
     }
 }
+
+#[cfg(test)]
+mod scripted;

@@ -57,6 +57,7 @@ mod shown;
 mod slot;
 mod status;
 mod tenancy;
+mod throttle;
 mod waiting;
 mod wish;
 
@@ -80,6 +81,7 @@ use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
 use sharers::Seeker;
+use throttle::Throttle;
 use waiting::{FamilyNeed, Join, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
@@ -99,6 +101,7 @@ pub struct Allocator {
     waiting: Waiting,
     agenda: Agenda,
     calls: BTreeMap<CallId, UnderWay>,
+    throttle: Throttle,
     /// Each outcome adds at most a few, and the driver drains them after each.
     notices: VecDeque<Notice>,
     last_call: u64,
@@ -155,6 +158,9 @@ impl Allocator {
             return None;
         }
         self.agenda.ring(now.time);
+        if !self.throttle.admits(self.calls.len(), now.time) {
+            return None;
+        }
         let enough = self.enough_work();
         loop {
             self.settle();
@@ -178,7 +184,19 @@ impl Allocator {
 
     /// Takes in what a call has come to. Every call must get exactly one outcome.
     pub fn handle_outcome(&mut self, id: CallId, outcome: Outcome, now: Now) {
-        match self.calls.remove(&id) {
+        let under_way = self.calls.remove(&id);
+        if under_way.is_some() {
+            match outcome {
+                Outcome::Throttled(asked) => self.throttle.slow_down(asked, now.time),
+                Outcome::Done(_)
+                | Outcome::AlreadyExists
+                | Outcome::Conflict
+                | Outcome::NotFound
+                | Outcome::Unknown
+                | Outcome::Rejected(_) => self.throttle.speed_up(),
+            }
+        }
+        match under_way {
             None => {}
             Some(UnderWay::Claim(address, call)) => self.settle_claim_call(address, &call, outcome, now),
             Some(UnderWay::Service(write)) => self.settle_service_call(id, write, outcome, now),
@@ -194,7 +212,8 @@ impl Allocator {
 
     /// When [`Self::poll_call`] must be called again at the latest.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.agenda.next_alarm().filter(|_| self.is_synced)
+        let pause = self.throttle.pause_ends();
+        pause.or(self.agenda.next_alarm()).filter(|_| self.is_synced)
     }
 
     /// How much there is of everything.

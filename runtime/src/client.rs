@@ -16,10 +16,10 @@ use kube::{Client, Config};
 use thiserror::Error;
 use tower::BoxError;
 use tower::timeout::TimeoutLayer;
-use tower::util::{MapErrLayer, option_layer};
+use tower::util::{MapErrLayer, MapResultLayer, option_layer};
 
 use crate::args::ClientArgs;
-use crate::sentence;
+use crate::{sentence, throttle};
 
 /// A SYN that is lost is sent again after a second: one retransmission fits.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -98,6 +98,7 @@ fn build(config: &Config) -> Result<Client, kube::Error> {
     let http = hyper_util::client::legacy::Builder::new(TokioExecutor::new()).build::<_, Body>(tls);
     Ok(ClientBuilder::new(http, config.default_namespace.clone())
         .with_layer(&MapErrLayer::new(BoxError::from))
+        .with_layer(&MapResultLayer::new(throttle::notice))
         .with_layer(&config.extra_headers_layer()?)
         .with_layer(&option_layer(config.auth_layer()?))
         .with_layer(&config.base_uri_layer())

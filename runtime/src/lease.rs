@@ -115,15 +115,20 @@ impl Elector {
             .election
             .certain_until()
             .map_or(GIVE_UP_AFTER, |until| until.saturating_sub(now));
+        let mut asked = Duration::ZERO;
         match timeout(patience, self.request()).await {
             Ok(Ok(())) => self.last_trouble = None,
-            Ok(Err(trouble)) => self.report(trouble),
+            Ok(Err(trouble)) => {
+                // Longer than this would cost a leader its Lease for the API server's good.
+                asked = trouble.wait.unwrap_or_default().min(RENEW_EVERY);
+                self.report(trouble);
+            }
             Err(_) => self.report(Trouble::timed_out()),
         }
         let now = clock::boottime();
         self.election.expire(now);
         self.publish();
-        self.election.next_look(now)
+        self.election.next_look(now).max(asked)
     }
 
     async fn request(&mut self) -> Result<(), Trouble> {

@@ -19,6 +19,7 @@ pub mod readiness;
 pub mod scripted;
 pub mod sentence;
 pub mod shutdown;
+pub mod throttle;
 pub mod trouble;
 pub mod vital;
 pub mod watch;

@@ -20,7 +20,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tower::{BoxError, service_fn};
+use tower::{BoxError, ServiceExt, service_fn};
+
+use crate::throttle;
 
 /// How long a test waits for the exchanges that are still to come. Virtual where time is.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -41,10 +43,18 @@ pub enum Answer {
     Late(Duration, Value),
     /// A refusal: the status code and its reason.
     Refusal(u16, &'static str),
+    /// 429, and the seconds to wait.
+    Throttled(u64),
+    /// 200 and the beginning of an object, of which no more ever comes.
+    Trickle,
+    /// 200 and text that is no object.
+    Garbage,
     /// The events of a watch, which then ends.
     Events(Vec<Value>),
     /// The events of a watch, which then says nothing any more.
     OpenEvents(Vec<Value>),
+    /// The events of a watch, which then ends in the middle of a line.
+    TornEvents(Vec<Value>),
     /// The connection breaks before there is an answer.
     Broken,
     /// There is never an answer.
@@ -96,6 +106,11 @@ impl Script {
         self
     }
 
+    /// Has a request no longer answered whenever it comes: from here on it is a surprise.
+    pub fn no_longer(&self, line: &str) {
+        self.state.lock().standing.remove(line);
+    }
+
     /// A client that talks to this script.
     pub fn client(&self) -> Client {
         let script = self.clone();
@@ -103,7 +118,8 @@ impl Script {
             let script = script.clone();
             async move { script.exchange(request).await }
         });
-        Client::new(service, "default")
+        // As in the real client: a refusal with status 429 becomes an error of its own.
+        Client::new(service.map_result(throttle::notice), "default")
     }
 
     /// Waits until every exchange has taken place, and gives their requests in their order.
@@ -137,6 +153,17 @@ impl Script {
         self.progress.notify_waiters();
         match answer {
             Answer::Object(object) => respond(200, one(&object)),
+            Answer::Throttled(seconds) => {
+                let text = "Too many requests, please try again later.\n".to_owned();
+                let mut answer = respond(429, stream::iter([text]))?;
+                answer.headers_mut().insert("retry-after", seconds.into());
+                Ok(answer)
+            }
+            Answer::Trickle => {
+                let begin = stream::iter(["{".to_owned()]);
+                respond(200, begin.chain(stream::pending()))
+            }
+            Answer::Garbage => respond(200, stream::iter(["<html>not me</html>".to_owned()])),
             Answer::Late(late, object) => {
                 sleep(late).await;
                 respond(200, one(&object))
@@ -144,6 +171,10 @@ impl Script {
             Answer::Refusal(code, reason) => respond(code, one(&refusal(code, reason))),
             Answer::Events(events) => respond(200, lines(&events)),
             Answer::OpenEvents(events) => respond(200, lines(&events).chain(stream::pending())),
+            Answer::TornEvents(events) => {
+                let torn = stream::iter(["{\"type\":\"ADD".to_owned()]);
+                respond(200, lines(&events).chain(torn))
+            }
             Answer::Broken => Err("the script breaks the connection".into()),
             Answer::Silence => std::future::pending().await,
         }

@@ -1,8 +1,11 @@
 //! What went wrong with a request, as one word for machines and one sentence for people.
 
 use std::error::Error;
+use std::time::Duration;
 
 use kube::core::Status;
+
+use crate::throttle::Throttled;
 
 /// A failed request, explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct Trouble {
     pub reason: Reason,
     /// What happened and what to do.
     pub sentence: String,
+    /// How long the API server asks to be left alone.
+    pub wait: Option<Duration>,
 }
 
 /// Why a request failed.
@@ -30,7 +35,9 @@ pub enum Reason {
     Stale,
     /// 422: the API server's rules refuse the object.
     Invalid,
-    /// 429 or 5xx: busy or starting.
+    /// 429: we ask too much, or it has too much to do. Nothing was done.
+    Throttled,
+    /// 5xx: busy or starting.
     Busy,
     /// An answer that cannot be understood, or any other refusal.
     Unexpected,
@@ -49,6 +56,7 @@ impl Reason {
             Self::Conflict => "Conflict",
             Self::Stale => "Stale",
             Self::Invalid => "Invalid",
+            Self::Throttled => "Throttled",
             Self::Busy => "Busy",
             Self::Unexpected => "Unexpected",
         }
@@ -68,23 +76,28 @@ impl Trouble {
         if let kube::Error::Api(status) = error {
             return Self::of_status(status);
         }
+        if let kube::Error::Service(inner) = error
+            && let Some(throttled) = inner.downcast_ref()
+        {
+            return Self::throttled(*throttled);
+        }
         let cause = root_cause(error);
         match error {
-            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => Self {
-                reason: Reason::Unexpected,
-                sentence: format!("the API server's answer cannot be understood: {cause}"),
-            },
-            kube::Error::Auth(_) => Self {
-                reason: Reason::Unauthorized,
-                sentence: format!(
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => Self::new(
+                Reason::Unexpected,
+                format!("the API server's answer cannot be understood: {cause}"),
+            ),
+            kube::Error::Auth(_) => Self::new(
+                Reason::Unauthorized,
+                format!(
                     "the credentials cannot be used: {cause}; check the kubeconfig or the ServiceAccount token"
                 ),
-            },
+            ),
             // All others are ways in which a request does not reach a server or comes to no end.
-            _ => Self {
-                reason: Reason::Unreachable,
-                sentence: format!("the API server cannot be reached: {cause}"),
-            },
+            _ => Self::new(
+                Reason::Unreachable,
+                format!("the API server cannot be reached: {cause}"),
+            ),
         }
     }
 
@@ -108,7 +121,9 @@ impl Trouble {
             410 => (Reason::Stale, message.clone()),
             504 if is_from_the_future => (Reason::Stale, message.clone()),
             400 | 422 => (Reason::Invalid, message.clone()),
-            429 | 500..=599 => (
+            // In the middle of a watch; as an answer it has become an error before.
+            429 => return Self::throttled(stated(status)),
+            500..=599 => (
                 Reason::Busy,
                 format!(
                     "the API server is busy or starting (status {}): {message}",
@@ -120,15 +135,39 @@ impl Trouble {
                 format!("the API server answers with status {code}: {message}"),
             ),
         };
-        Self { reason, sentence }
+        Self::new(reason, sentence)
     }
 
     /// A request that did not end in time.
     pub fn timed_out() -> Self {
+        Self::new(
+            Reason::Unreachable,
+            "the API server does not answer in time".to_owned(),
+        )
+    }
+
+    pub(crate) const fn new(reason: Reason, sentence: String) -> Self {
         Self {
-            reason: Reason::Unreachable,
-            sentence: "the API server does not answer in time".to_owned(),
+            reason,
+            sentence,
+            wait: None,
         }
+    }
+
+    fn throttled(throttled: Throttled) -> Self {
+        Self {
+            reason: Reason::Throttled,
+            sentence: format!("{throttled} (status 429)"),
+            wait: Some(throttled.wait()),
+        }
+    }
+}
+
+fn stated(status: &Status) -> Throttled {
+    let details = status.details.as_ref();
+    let seconds = details.map_or(0, |details| details.retry_after_seconds);
+    Throttled {
+        retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
     }
 }
 
@@ -163,7 +202,7 @@ mod tests {
             (504, "Too large resource version: 9, current: 3", Reason::Stale),
             (504, "timeout", Reason::Busy),
             (422, "is invalid", Reason::Invalid),
-            (429, "too many requests", Reason::Busy),
+            (429, "too many requests", Reason::Throttled),
             (503, "starting", Reason::Busy),
             (418, "teapot", Reason::Unexpected),
         ];

@@ -43,6 +43,9 @@ const WATCH_SECONDS: u32 = 60;
 /// end is dead the kernel notices much sooner, see `client`.)
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 
+/// From asking for a watch to the head of the answer; a refusal has a body, too.
+const HEAD: Duration = Duration::from_secs(20);
+
 /// A watch that ends sooner did not end because its time was over.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 
@@ -156,8 +159,7 @@ where
             let objects = match self.list().await {
                 Ok(objects) => objects,
                 Err(trouble) => {
-                    self.health.failing(trouble);
-                    tokio::time::sleep(backoff.next_wait()).await;
+                    self.fail(trouble, &mut backoff).await;
                     continue;
                 }
             };
@@ -175,21 +177,27 @@ where
                     End::Resume(None) => continue,
                     End::Resume(Some(trouble)) => trouble,
                     End::List(trouble) => {
-                        self.health.failing(trouble);
-                        tokio::time::sleep(backoff.next_wait()).await;
+                        self.fail(trouble, &mut backoff).await;
                         continue 'list;
                     }
                 };
                 fruitless = if self.version == before { fruitless + 1 } else { 0 };
                 // An event that can never be read would otherwise be asked for again for ever.
                 let is_stuck = fruitless > 1 && trouble.reason == Reason::Unexpected;
-                self.health.failing(trouble);
-                tokio::time::sleep(backoff.next_wait()).await;
+                self.fail(trouble, &mut backoff).await;
                 if is_stuck {
                     continue 'list;
                 }
             }
         }
+    }
+
+    /// Says what is wrong and waits, as long as the API server asks for and a moment more, so that
+    /// not everybody whom it asked comes back at once.
+    async fn fail(&mut self, trouble: Trouble, backoff: &mut Backoff) {
+        let asked = trouble.wait.unwrap_or_default();
+        self.health.failing(trouble);
+        tokio::time::sleep(asked + backoff.next_wait()).await;
     }
 
     async fn list<V>(&mut self) -> Result<BTreeMap<ObjectKey, V>, Trouble>
@@ -226,9 +234,10 @@ where
             bookmarks: true,
             send_initial_events: false,
         };
-        let events = match self.watch.api.watch(&params, &self.version).await {
-            Ok(events) => events,
-            Err(error) => return End::of(Trouble::of(&error)),
+        let events = match timeout(HEAD, self.watch.api.watch(&params, &self.version)).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return End::of(Trouble::of(&error)),
+            Err(_) => return End::of(Trouble::timed_out()),
         };
         self.health.following();
         let mut events = events.boxed();

@@ -1,5 +1,5 @@
 //! Tests the table of invariants in `docs/architecture.md`: each has a row, and each test that a row
-//! names is there.
+//! names is there. The tests that `docs/api-manners.md` names are there, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -75,4 +75,26 @@ fn each_test_that_the_table_names_is_there() {
         }
     }
     assert!(count > 30, "the table names only {count} tests");
+}
+
+#[test]
+fn each_test_that_the_manners_name_is_there() {
+    let mut names = BTreeSet::new();
+    for name in CRATES {
+        functions(&chart::source().join(name), &mut names);
+    }
+    let path = chart::source().join("docs/api-manners.md");
+    let text = fs::read_to_string(path).expect("the document");
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| Some(row.trim_end_matches([' ', '|']).rsplit_once('|')?.1.to_owned()));
+    let tests: Vec<String> = cells
+        .flat_map(|cell| {
+            let quoted = cell.split('`').skip(1).step_by(2).map(str::to_owned);
+            quoted.collect::<Vec<_>>()
+        })
+        .collect();
+    for test in &tests {
+        assert!(names.contains(test), "there is no test {test}");
+    }
+    assert!(tests.len() > 40, "the tables name only {} tests", tests.len());
 }

@@ -191,7 +191,16 @@ async fn each_answer_means_one_outcome_and_nothing_is_tried_twice() {
             rejected("the script says Invalid"),
         ),
         (Answer::Refusal(401, "Unauthorized"), Outcome::Unknown),
-        (Answer::Refusal(429, "TooManyRequests"), Outcome::Unknown),
+        (
+            Answer::Throttled(7),
+            Outcome::Throttled(Some(Duration::from_secs(7))),
+        ),
+        (
+            Answer::Refusal(429, "TooManyRequests"),
+            Outcome::Throttled(Some(Duration::from_secs(1))),
+        ),
+        (Answer::Trickle, Outcome::Unknown),
+        (Answer::Garbage, Outcome::Unknown),
         (Answer::Refusal(500, "InternalError"), Outcome::Unknown),
         (Answer::Refusal(504, "Timeout"), Outcome::Unknown),
         (Answer::Object(json!("no object")), Outcome::Unknown),

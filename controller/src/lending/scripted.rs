@@ -7,7 +7,7 @@ use ferrolb_core::selector::Labels;
 use ferrolb_crds::convert::{claim, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_runtime::index::Change;
-use ferrolb_runtime::lease;
+use ferrolb_runtime::lease::{self, DURATION, Elector};
 use ferrolb_runtime::scripted::{Answer, Script};
 use ferrolb_runtime::shutdown::{self, ShutdownTrigger};
 use prometheus_client::registry::Registry;
@@ -22,6 +22,9 @@ const CREATE: &str = "POST /apis/ferrolb.io/v1alpha1/addressclaims";
 const READ: &str = "GET /apis/ferrolb.io/v1alpha1/addressclaims/192.0.2.1";
 const UPDATE: &str = "PATCH /apis/ferrolb.io/v1alpha1/addressclaims/192.0.2.1";
 const SHOW: &str = "PATCH /api/v1/namespaces/default/services/web/status";
+const LOOK: &str = "GET /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases/ferrolb-controller";
+const LEASES: &str = "POST /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases";
+const RENEW: &str = "PUT /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases/ferrolb-controller";
 const COUNT: &str = "PATCH /apis/ferrolb.io/v1alpha1/addresspools/home/status";
 
 /// The task at work, as its watches feed it.
@@ -274,4 +277,111 @@ async fn a_standby_writes_nothing_and_a_term_begins_with_everything() {
         .then(SHOW, Answer::Object(mk_served()));
     term.send_replace(lease::always().borrow().clone());
     stage.end().await;
+}
+
+#[tokio::test]
+async fn a_creation_that_came_too_often_is_made_again_when_it_was_asked_to_and_nothing_is_read() {
+    let script = mk_script()
+        .then(CREATE, Answer::Throttled(1))
+        .then(CREATE, Answer::Object(mk_claim()))
+        .then(SHOW, Answer::Object(mk_served()));
+    let began = clock::boottime();
+    let stage = Stage::begin(&script).await;
+    stage.end().await;
+    let took = clock::boottime() - began;
+    assert!(took >= Duration::from_secs(1), "it came again after {took:?}");
+}
+
+#[tokio::test]
+async fn only_so_many_calls_are_under_way_however_much_there_is_to_do() {
+    let script = Script::new().whenever(COUNT, Answer::Silence);
+    let script = script.whenever(CREATE, Answer::Silence);
+    let stage = Stage::new(script.clone(), lease::always());
+    stage.show_everything().await;
+    stage.send(Input::Pool(mk_change_of_pool())).await;
+    for number in 0..40 {
+        let mut service = mk_service();
+        let name = format!("web-{number}");
+        service["metadata"]["name"] = name.as_str().into();
+        service["metadata"]["uid"] = name.as_str().into();
+        let service = mk_classes().project(&serde_json::from_value(service).expect("a Service"));
+        let key = ObjectKey::namespaced("default", name);
+        stage.send(Input::Service(Change::Apply(key, service))).await;
+    }
+    stage.show_no_claims().await;
+    let state = stage.state().await;
+    let calls = state["callsUnderWay"].as_array().expect("a list");
+    assert_eq!(calls.len(), CALLS_AT_ONCE, "{state}");
+    stage.task.abort();
+}
+
+/// The pool, with addresses for everybody.
+fn mk_change_of_pool() -> Change<ferrolb_core::pool::Pool> {
+    let mut object = mk_pool();
+    object["metadata"]["resourceVersion"] = "10".into();
+    object["spec"]["addresses"] = json!(["192.0.2.0/24"]);
+    let object: AddressPool = serde_json::from_value(object).expect("a pool");
+    Change::Apply(ObjectKey::cluster("home"), pool::pool(&object))
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cut_off_drops_what_is_under_way_and_begins_nothing_before_the_lease_can_be_taken() {
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "ferrolb-controller", "namespace": "ferrolb-system", "resourceVersion": "1"},
+        "spec": {"holderIdentity": "us", "leaseDurationSeconds": 4, "leaseTransitions": 0},
+    });
+    let script = Script::new()
+        .then(LOOK, Answer::Refusal(404, "NotFound"))
+        .then(LEASES, Answer::Object(lease))
+        // From here on nothing is answered.
+        .whenever(RENEW, Answer::Silence)
+        .whenever(LOOK, Answer::Silence)
+        .whenever(COUNT, Answer::Silence)
+        .whenever(CREATE, Answer::Silence);
+    let (elector, mut leadership) = Elector::new(
+        script.client(),
+        "ferrolb-system",
+        "ferrolb-controller",
+        "us".to_owned(),
+    );
+    let began = clock::boottime();
+    let (_end, stop) = shutdown::channel();
+    let elector = tokio::spawn(elector.run(stop));
+    let leading = leadership.wait_for(Option::is_some).await;
+    let term = leading.expect("the elector goes on").clone().expect("a term");
+    let stage = Stage::new(script.clone(), leadership.clone());
+    stage.show_everything().await;
+    stage.show_no_claims().await;
+    let state = stage.state().await;
+    assert!(
+        state["callsUnderWay"].to_string().contains("CreateClaim"),
+        "{state}"
+    );
+
+    leadership
+        .wait_for(Option::is_none)
+        .await
+        .expect("the elector goes on");
+    let state = stage.state().await;
+    let after = clock::boottime() - began;
+    assert!(after < DURATION, "the Lease can be taken: {after:?}");
+    assert!(!term.is_certain());
+    assert_eq!(
+        (&state["leading"], &state["callsUnderWay"]),
+        (&json!(false), &json!([]))
+    );
+    // What comes now is taken in and not acted upon: a call would be a surprise.
+    for line in [CREATE, COUNT] {
+        script.no_longer(line);
+    }
+    let mut service = mk_service();
+    service["metadata"]["name"] = "late".into();
+    let service = mk_classes().project(&serde_json::from_value(service).expect("a Service"));
+    let key = ObjectKey::namespaced("default", "late");
+    stage.send(Input::Service(Change::Apply(key, service))).await;
+    assert_eq!(stage.state().await["services"], 2);
+    script.played().await.expect("nothing was asked");
+    elector.abort();
+    stage.task.abort();
 }

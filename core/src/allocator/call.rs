@@ -4,6 +4,7 @@
 //! free, so that a write decided on a stale view fails instead of doing harm.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::claim::{Claim, ClaimSpec};
 use crate::condition::Condition;
@@ -88,8 +89,11 @@ pub enum Outcome {
     Conflict,
     /// The object is not there (404).
     NotFound,
-    /// Nobody knows: no answer, a broken connection, a 5xx, a 429. A write may land yet.
+    /// Nobody knows: no answer, a broken connection, a 5xx. A write may land yet.
     Unknown,
+    /// The API server has too much to do and asks to be left alone for so long, if it says how
+    /// long (429). Nothing was written.
+    Throttled(Option<Duration>),
     /// The API server understood and refused, and will again (403, 422 and the like). Nothing was
     /// written.
     Rejected(String),

@@ -164,6 +164,8 @@ impl Allocator {
                 slot.retry.lose(now.time);
                 slot.call = None;
             }),
+            // Nothing was done, and the whole machine waits: the same call again, then.
+            Outcome::Throttled(_) => self.ledger.update(address, |slot| slot.call = None),
             Outcome::Rejected(message) => self.settle_rejected_claim(address, message, now),
         }
         let slot = self.ledger.slot(address);
@@ -252,6 +254,7 @@ impl Allocator {
                 entry.must_write = true;
                 entry.retry.lose(now.time);
             }
+            Outcome::Throttled(_) => {}
             Outcome::Rejected(message) => {
                 if entry.retry.reject(now.time) {
                     self.notices.push_back(Notice {
@@ -285,6 +288,7 @@ impl Allocator {
                 departed.verdict = super::departed::Verdict::Unread;
                 departed.retry.lose(now.time);
             }
+            Outcome::Throttled(_) => {}
             Outcome::Rejected(_) => {
                 departed.retry.reject(now.time);
             }
@@ -309,6 +313,7 @@ impl Allocator {
             Outcome::AlreadyExists | Outcome::Conflict | Outcome::NotFound | Outcome::Unknown => {
                 entry.retry.lose(now.time);
             }
+            Outcome::Throttled(_) => {}
             Outcome::Rejected(_) => {
                 entry.retry.reject(now.time);
             }

@@ -87,6 +87,8 @@ pub(crate) enum Calling {
     /// A call gets no answer.
     Lose(usize, Fate),
     Reject(usize),
+    /// The API server has too much to do.
+    Throttle(usize),
 }
 
 /// What becomes of a write that gets no answer.
@@ -333,6 +335,11 @@ impl History {
             }),
             Calling::Reject(call) => {
                 self.end_call(replica, call, |_, _| Outcome::Rejected("denied".to_owned()));
+            }
+            Calling::Throttle(call) => {
+                self.end_call(replica, call, |_, _| {
+                    Outcome::Throttled(Some(Duration::from_secs(2)))
+                });
             }
         }
     }

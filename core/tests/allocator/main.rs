@@ -26,4 +26,5 @@ mod reservations;
 mod scale;
 mod sharing;
 mod shown;
+mod throttled;
 mod world;

@@ -127,6 +127,7 @@ fn any_call() -> impl Strategy<Value = Calling> {
         4 => any_number().prop_map(Calling::Finish),
         3 => (any_number(), fate).prop_map(|(call, fate)| Calling::Lose(call, fate)),
         1 => any_number().prop_map(Calling::Reject),
+        1 => any_number().prop_map(Calling::Throttle),
     ]
 }
 

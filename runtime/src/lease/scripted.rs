@@ -154,3 +154,32 @@ async fn an_answer_that_comes_late_does_not_make_the_lease_run_out_sooner() {
     );
     stage.elector.abort();
 }
+
+#[tokio::test]
+async fn a_leader_whose_renewal_is_refused_for_a_moment_goes_on_leading() {
+    let refusals = [
+        Answer::Throttled(30),
+        Answer::Refusal(401, "Unauthorized"),
+        Answer::Refusal(403, "Forbidden"),
+        Answer::Refusal(500, "InternalError"),
+        Answer::Broken,
+        Answer::Garbage,
+    ];
+    let scenes = refusals.map(|refusal| async move {
+        let script = Script::new()
+            .then(LOOK, Answer::Refusal(404, "NotFound"))
+            .then(LEASES, Answer::Object(mk_lease("1", "us", AT_FIRST)))
+            .then(RENEW, refusal.clone())
+            // It may have been written, so it is looked at before it is written again.
+            .then(LOOK, Answer::Object(mk_lease("2", "us", LATER)))
+            .then(RENEW, Answer::Object(mk_lease("3", "us", LATER)));
+        let mut stage = Stage::new(script);
+        let term = stage.wait(true).await.expect("a term");
+        let asked = stage.script.played().await.expect("the script is followed");
+        assert_eq!(asked[4].body["metadata"]["resourceVersion"], "2", "{refusal:?}");
+        assert!(term.is_certain(), "{refusal:?}");
+        assert!(stage.leadership.borrow().is_some(), "{refusal:?}");
+        stage.elector.abort();
+    });
+    futures::future::join_all(scenes).await;
+}

@@ -1,14 +1,20 @@
 //! A list in pages: what is held at a time is one page, however many objects there are.
 
 use std::fmt;
+use std::time::Duration;
 
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::trouble::{Reason, Trouble};
 
 /// Objects in a page: a complete Service is about 9 KB in memory, so a page is about 2 MB.
 const PAGE: u32 = 250;
+
+/// From asking for a page to its last byte. The client gives up on a silent server sooner; this
+/// bounds an answer that trickles.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A list under way.
 #[derive(Debug)]
@@ -49,7 +55,10 @@ impl Pages {
             continue_token: self.token.take(),
             ..ListParams::default()
         };
-        let list = api.list(&params).await.map_err(|error| Trouble::of(&error))?;
+        let list = timeout(PATIENCE, api.list(&params))
+            .await
+            .map_err(|_| Trouble::timed_out())?
+            .map_err(|error| Trouble::of(&error))?;
         self.token = list.metadata.continue_.filter(|token| !token.is_empty());
         self.is_done = self.token.is_none();
         if self.is_done {
@@ -57,9 +66,9 @@ impl Pages {
                 .metadata
                 .resource_version
                 .filter(|version| !version.is_empty())
-                .ok_or_else(|| Trouble {
-                    reason: Reason::Unexpected,
-                    sentence: "the API server lists without a resource version".to_owned(),
+                .ok_or_else(|| {
+                    let sentence = "the API server lists without a resource version";
+                    Trouble::new(Reason::Unexpected, sentence.to_owned())
                 })?;
         }
         Ok(Some(list.items))

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+mod refusals;
+
 use super::*;
 use crate::readiness::Readiness;
 use crate::scripted::{Answer, Asked, Script, error_event, event};

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::AddressClaim;
@@ -15,7 +16,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::metrics::WriteMetrics;
 use super::status::{Desired, Observed};
@@ -24,6 +25,9 @@ use super::until;
 /// Patches under way at a time, over all claims. The API server takes some thousand a second from
 /// the whole cluster; sixteen keep a node's share of ten thousand moves below a second or two.
 const CONCURRENCY: usize = 16;
+
+/// The client gives up on a silent server sooner; this bounds an answer that trickles.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reports on claims: `None` when this node has nothing to say any more.
 pub(crate) type Reports = BTreeMap<IpAddr, Option<Desired>>;
@@ -152,7 +156,8 @@ impl Writer {
         };
         self.metrics.failed(trouble.reason);
         self.dirty.insert(vip);
-        self.paused_until = Some(Instant::now() + self.backoff.next_wait());
+        let pause = trouble.wait.unwrap_or_default() + self.backoff.next_wait();
+        self.paused_until = self.paused_until.max(Some(Instant::now() + pause));
         if self.last_trouble.as_ref() != Some(&trouble) {
             tracing::warn!(
                 %vip,
@@ -189,13 +194,13 @@ async fn send(
     patch: Value,
 ) -> (IpAddr, Result<Option<Observed>, Trouble>) {
     let name = claim_name(vip);
-    let patched = api
-        .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await;
-    let read = match patched.map_err(|error| Trouble::of(&error)) {
+    let params = PatchParams::default();
+    let patch = Patch::Merge(&patch);
+    let patched = in_time(api.patch_status(&name, &params, &patch)).await;
+    let read = match patched {
         // Invalid is what a rule says, too: the epoch that is stored is higher.
         Err(trouble) if matches!(trouble.reason, Reason::Conflict | Reason::Invalid) => {
-            api.get(&name).await.map_err(|error| Trouble::of(&error))
+            in_time(api.get(&name)).await
         }
         other => other,
     };
@@ -205,6 +210,13 @@ async fn send(
         Err(trouble) => Err(trouble),
     };
     (vip, result)
+}
+
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
+    match timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|error| Trouble::of(&error)),
+        Err(_) => Err(Trouble::timed_out()),
+    }
 }
 
 #[cfg(test)]
