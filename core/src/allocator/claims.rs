@@ -93,6 +93,13 @@ impl Allocator {
         let before = self.ledger.slot(address);
         let mut concerned = before.map(Slot::mentions).unwrap_or_default();
         concerned.extend(before.into_iter().flat_map(beneficiaries));
+        let named = before.and_then(|slot| slot.live.as_ref()).into_iter();
+        let unnamed: Vec<ServiceKey> = named
+            .flat_map(|claim| &claim.spec.holders)
+            .map(|holder| &holder.service)
+            .filter(|key| live.as_ref().is_none_or(|claim| !claim.names(key)))
+            .cloned()
+            .collect();
         let losers = live
             .as_ref()
             .map(|claim| self.losers(address, claim))
@@ -112,6 +119,12 @@ impl Allocator {
             concerned.extend(slot.mentions());
             concerned.extend(beneficiaries(slot));
         });
+        // Somebody may have edited it, and nothing else says that there are marks to look for.
+        for key in unnamed {
+            if !self.services.contains_key(&key) {
+                self.seek_departed(&key);
+            }
+        }
         for key in &concerned {
             self.want_decision(key);
             self.prune_departed(key);

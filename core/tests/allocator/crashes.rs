@@ -247,3 +247,25 @@ fn a_former_leader_that_has_met_a_write_of_its_successor_lets_nothing_go() {
     assert_eq!(world.shown("s1"), ["9.9.9.0"]);
     world.assert_at_rest();
 }
+
+#[test]
+fn a_service_of_another_type_loses_its_marks_also_if_somebody_empties_the_claim_before_they_are_found() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/31"]));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    // The next controller knows the claim, and not the Service.
+    world.is_vandalized = true;
+    world.replicas.clear();
+    world.api.edit_service(&key("s1"), |service| {
+        service.request.eligibility = Eligibility::NotLoadBalancer;
+    });
+    let replica = Replica::start(&world.api, world.now);
+    world.replicas.push(replica);
+    world.api.edit_claim(ip("1.2.3.0"), |claim| claim.spec.holders.clear());
+    world.run(SOON);
+    let service = &world.api.services[&key("s1")];
+    assert_eq!(service.status.allocated_from, None);
+    assert_eq!(service.status.condition, None);
+}
