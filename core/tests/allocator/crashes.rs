@@ -263,7 +263,9 @@ fn a_service_of_another_type_loses_its_marks_also_if_somebody_empties_the_claim_
     });
     let replica = Replica::start(&world.api, world.now);
     world.replicas.push(replica);
-    world.api.edit_claim(ip("1.2.3.0"), |claim| claim.spec.holders.clear());
+    world
+        .api
+        .edit_claim(ip("1.2.3.0"), |claim| claim.spec.holders.clear());
     world.run(SOON);
     let service = &world.api.services[&key("s1")];
     assert_eq!(service.status.allocated_from, None);
