@@ -1,4 +1,5 @@
-//! Services that claims name and that the watch does not show.
+//! Services that claims name and that the watch does not show, or shows with a class that is not
+//! ours.
 //!
 //! Absence from a watch proves nothing: the Service may have changed its type, or the list may be
 //! older than the claim. So it is read from the API server itself before anything is taken from
@@ -47,9 +48,12 @@ impl Allocator {
     /// Whether a claim may stop naming a Service.
     pub(super) fn may_begin_release(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
         match self.services.get(key) {
-            Some(entry) if entry.service.request.eligibility == Eligibility::ForeignClass => true,
-            Some(_) => self.has_let_go(key, address),
-            None => match self.verdict(key) {
+            Some(entry) if entry.service.request.eligibility != Eligibility::ForeignClass => {
+                self.has_let_go(key, address)
+            }
+            // What has another class we never write to, so only a read tells that the watch is not
+            // late and the Service ours again.
+            Some(_) | None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean | Verdict::Marked(_) => true,
                 Verdict::Unread | Verdict::Present => false,
             },

@@ -129,7 +129,12 @@ impl Allocator {
 
     fn apply_version(&mut self, service: Service, now: Now) {
         let key = service.key.clone();
-        self.departed.remove(&key);
+        if self.departed.remove(&key).is_some() {
+            // A read may be under way that nobody waits for any more.
+            for address in self.ledger.addresses_of(&key) {
+                self.agenda.push(Task::Claim(address));
+            }
+        }
         let Some(entry) = self.services.get_mut(&key) else {
             self.services.insert(key.clone(), ServiceEntry::new(service));
             self.want_decision(&key);
