@@ -280,18 +280,31 @@ impl<'a> Decider<'a> {
     }
 
     /// The best address of each family that the Service has and that passes a test.
+    ///
+    /// They may be of two pools, since a pool may have been split; unless a pool has both, as when
+    /// it moves from one to another.
     fn held(&self, test: impl Fn(&Candidate) -> bool) -> Granted {
-        Family::ALL
+        let best = |pool: Option<&PoolName>| -> Granted {
+            let of_family = |family| {
+                let candidates = self.candidates.iter().filter(|candidate| {
+                    candidate.tie.is_had()
+                        && Family::of(candidate.address) == family
+                        && pool.is_none_or(|pool| candidate.pool == *pool)
+                });
+                candidates.filter(|candidate| test(candidate)).min()
+            };
+            let found = Family::ALL.into_iter().filter_map(of_family);
+            found
+                .map(|candidate| (candidate.address, candidate.pool.clone()))
+                .collect()
+        };
+        let held = best(None);
+        let pools: BTreeSet<&PoolName> = held.values().collect();
+        let of_one_pool = pools.iter().map(|pool| best(Some(pool)));
+        of_one_pool
             .into_iter()
-            .filter_map(|family| {
-                self.candidates
-                    .iter()
-                    .filter(|candidate| candidate.tie.is_had())
-                    .filter(|candidate| Family::of(candidate.address) == family && test(candidate))
-                    .min()
-            })
-            .map(|candidate| (candidate.address, candidate.pool.clone()))
-            .collect()
+            .find(|of_pool| pools.len() > 1 && of_pool.len() == held.len())
+            .unwrap_or(held)
     }
 
     fn grant_exactly(&self, exactly: &[IpAddr], wish: &Wish) -> Result<Granted, Denied> {

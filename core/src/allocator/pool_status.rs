@@ -10,6 +10,7 @@ use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, PoolPatch};
 use crate::allocator::event::{Notice, Regarding};
 use crate::condition::Condition;
+use crate::pool::allocation::Allocation;
 use crate::pool::layout::Share;
 use crate::pool::{Pool, PoolName, PoolStatus};
 use crate::time::{Now, Timestamp};
@@ -36,7 +37,7 @@ impl Allocator {
             v4,
             v6,
             ready: Some(keep_since(
-                ready(share),
+                ready(share, &entry.pool.spec.allocation),
                 before.and_then(|status| status.ready.as_ref()),
                 now.wall,
             )),
@@ -100,10 +101,20 @@ impl Allocator {
     }
 }
 
-fn ready(share: &Share) -> Condition {
+fn ready(share: &Share, allocation: &Allocation) -> Condition {
     let problems: Vec<String> = share.invalid.iter().map(ToString::to_string).collect();
     if problems.is_empty() {
-        return mk_condition(true, "Valid", "Every entry is understood".to_owned());
+        return match allocation.invalid_selector() {
+            None => mk_condition(true, "Valid", "Every entry is understood".to_owned()),
+            Some((list, index)) => mk_condition(
+                false,
+                "InvalidSelector",
+                format!(
+                    "spec.allocation.{list}[{index}]: an operator is unknown, or has too many or too few values; it \
+                     admits nobody new until it is corrected"
+                ),
+            ),
+        };
     }
     let consequence = if share.is_frozen() {
         "the pool lends nothing new until this is corrected"

@@ -11,11 +11,12 @@ use ferrolb_core::allocator::{Call, Outcome};
 use ferrolb_core::claim::{Claim, ClaimSpec, ClaimState};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
+use ferrolb_core::selector::Labels;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_core::time::Timestamp;
 
 use crate::api::Api;
-use crate::objects::{ip, key};
+use crate::objects::ip;
 use crate::world::{Kind, Replica, World};
 
 /// One step of a history. Numbers name things by their place.
@@ -57,6 +58,8 @@ pub(crate) enum Deed {
     Unreserve(usize),
     /// Delete a reservation that nobody holds.
     DeleteReservation(usize),
+    /// Label a namespace.
+    LabelNamespace(&'static str, Labels),
 }
 
 /// What others write.
@@ -119,7 +122,15 @@ pub(crate) struct History {
     lost: VecDeque<Call>,
 }
 
-const SERVICES: [&str; 6] = ["s0", "s1", "s2", "s3", "s4", "s5"];
+/// Of two namespaces.
+const SERVICES: [(&str, &str); 6] = [
+    ("default", "s0"),
+    ("default", "s1"),
+    ("default", "s2"),
+    ("default", "s3"),
+    ("other", "s4"),
+    ("other", "s5"),
+];
 
 // === impl History ===
 
@@ -181,7 +192,7 @@ impl History {
     }
 
     fn put_service(&mut self, number: usize, request: ServiceRequest) {
-        let key = key(SERVICES[number % SERVICES.len()]);
+        let key = service_key(number);
         let api = &mut self.world.api;
         let is_headless = |request: &ServiceRequest| request.cluster_ips.is_empty();
         let before = api.services.get(&key).map(|service| &service.request);
@@ -204,6 +215,7 @@ impl History {
             }
             None => {
                 let mut service = crate::objects::mk_service(&key.name);
+                service.key = key;
                 service.request = request;
                 api.create_service(service);
             }
@@ -218,6 +230,7 @@ impl History {
                     self.world.api.delete_service(&key);
                 }
             }
+            Deed::LabelNamespace(name, labels) => self.world.api.label_namespace(name, labels),
             Deed::PutPool(pool) => self.world.api.put_pool(*pool),
             Deed::DeletePool(number) => {
                 let names: Vec<PoolName> = self.world.api.pools.keys().cloned().collect();
@@ -365,7 +378,6 @@ impl History {
 impl Vandalism {
     fn act(self, api: &mut Api, address: IpAddr, now: Timestamp) {
         let mut edit = |edit: &dyn Fn(&mut ClaimSpec)| api.edit_claim(address, |claim| edit(&mut claim.spec));
-        let service = |number: usize| key(SERVICES[number % SERVICES.len()]);
         match self {
             Self::Delete => api.remove_claim(address),
             Self::ChangePool => edit(&|spec| spec.pool = Some("elsewhere".into())),
@@ -378,10 +390,10 @@ impl Vandalism {
             Self::EmptyHolders => edit(&|spec| spec.holders.clear()),
             Self::GiveTo(number) => edit(&|spec| {
                 if let Some(holder) = spec.holders.first_mut() {
-                    holder.service = service(number);
+                    holder.service = service_key(number);
                 }
             }),
-            Self::SetLastHolder(number) => edit(&|spec| spec.last_holder = Some(service(number))),
+            Self::SetLastHolder(number) => edit(&|spec| spec.last_holder = Some(service_key(number))),
             Self::DateForward => edit(&|spec| spec.state_since = Some(Timestamp(now.0 + 1_000_000))),
         }
     }
@@ -399,6 +411,11 @@ pub(crate) fn addresses() -> Vec<IpAddr> {
     ]
     .map(ip)
     .into()
+}
+
+fn service_key(number: usize) -> ServiceKey {
+    let (namespace, name) = SERVICES[number % SERVICES.len()];
+    ServiceKey::new(namespace, name)
 }
 
 fn pick<T>(items: &[T], number: usize) -> Option<&T> {

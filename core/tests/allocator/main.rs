@@ -12,6 +12,8 @@
     missing_docs
 )]
 
+mod admission;
+mod allocation;
 mod api;
 mod crashes;
 mod examples;

@@ -16,6 +16,7 @@ use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
 use ferrolb_core::service::TrafficPolicy;
 use ferrolb_core::time::Timestamp;
 
+use crate::admission;
 use crate::api::{Api, Objects};
 
 /// A10, whoever writes what.
@@ -236,6 +237,11 @@ fn check_service(api: &Api, service: &Service, belongs: &BTreeMap<IpAddr, PoolNa
             status.allocated_from.is_some(),
             "{key} holds {address} from nowhere"
         );
+        let pool = pool.map(|name| &api.pools[name]);
+        assert!(
+            pool.is_none_or(|pool| admission::admits(api, pool, service) || admission::is_unclear(pool)),
+            "A9: {key} holds {address} of {pool:?}, which does not admit it"
+        );
     }
     if reserved::check_service(api, service, &held, belongs) {
         return;
@@ -284,8 +290,15 @@ fn check_second_family(
         let is_free = !api.claims.contains_key(*address) && !is_shown(api, **address, Some(service));
         *owner == pool && Family::of(**address) != Family::of(only) && is_free
     });
+    let fits = |address: &IpAddr| {
+        let both = BTreeSet::from([only, *address]);
+        admission::is_within_quota(api, &api.pools[pool], service, &both, belongs)
+    };
+    let pool = &api.pools[pool];
     assert!(
-        second.is_none() || is_frozen(&api.pools[pool]),
+        second.is_none_or(|(address, _)| !fits(address))
+            || is_frozen(pool)
+            || !admission::admits(api, pool, service),
         "{} holds only {only} though {second:?} is free",
         service.key
     );
@@ -351,7 +364,7 @@ fn can_be_satisfied(
         let is_asked = request.pool.as_ref() == Some(&pool.name);
         let is_open = request.pool.is_none()
             && (pool.spec.auto_assign || matches!(request.addresses, AddressWish::Exactly(_)));
-        !is_frozen(pool) && (is_asked || is_open)
+        !is_frozen(pool) && (is_asked || is_open) && admission::admits(api, pool, service)
     };
     api.pools.values().filter(lends).any(|pool| {
         let free: Vec<IpAddr> = belongs
@@ -359,11 +372,15 @@ fn can_be_satisfied(
             .filter(|(address, owner)| **owner == pool.name && takeable(address))
             .map(|(address, _)| *address)
             .collect();
+        let is_within_quota =
+            |choice: &BTreeSet<IpAddr>| admission::is_within_quota(api, pool, service, choice, belongs);
         match &request.addresses {
             AddressWish::Invalid(_) => false,
             AddressWish::Exactly(asked) => {
                 let wanted: BTreeSet<IpAddr> = asked.iter().copied().collect();
-                asked.iter().all(|address| free.contains(address)) && is_satisfied(service, &wanted, belongs)
+                asked.iter().all(|address| free.contains(address))
+                    && is_within_quota(&wanted)
+                    && is_satisfied(service, &wanted, belongs)
             }
             AddressWish::Any => {
                 let of = |family| {
@@ -374,7 +391,7 @@ fn can_be_satisfied(
                 let both: BTreeSet<IpAddr> = clusters.iter().filter_map(|family| of(*family)).collect();
                 let each = both.iter().map(|address| BTreeSet::from([*address]));
                 each.chain([both.clone()])
-                    .any(|choice| is_satisfied(service, &choice, belongs))
+                    .any(|choice| is_within_quota(&choice) && is_satisfied(service, &choice, belongs))
             }
         }
     })

@@ -3,12 +3,15 @@
 //! `FERROLB_HISTORIES` says how many random histories each property is tried on; without it, some
 //! that are always the same.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::claim::{ClaimSpec, ClaimState};
 use ferrolb_core::pool::Pool;
+use ferrolb_core::pool::allocation::Allocation;
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, ServiceRequest};
+use ferrolb_core::selector::{Labels, Requirement, Selector};
 use ferrolb_core::service::{Protocol, ServicePort};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -94,6 +97,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
             any_number().prop_map(Deed::Unreserve),
             any_number().prop_map(Deed::DeleteReservation),
         ],
+        1 => (select(vec!["default", "other"]), any_labels("team"))
+            .prop_map(|(name, labels)| Deed::LabelNamespace(name, labels)),
     ]
 }
 
@@ -179,8 +184,17 @@ fn any_request() -> impl Strategy<Value = ServiceRequest> {
         FamilyPolicy::RequireDualStack,
     ]);
     let pool = proptest::option::weighted(0.2, select(vec!["a", "b", "c"]));
-    (eligibility, families, policy, any_wish(), pool, 80_u16..82).prop_map(
-        |(eligibility, families, policy, addresses, pool, port)| {
+    let labels = any_labels("tier");
+    (
+        eligibility,
+        families,
+        policy,
+        any_wish(),
+        pool,
+        80_u16..82,
+        labels,
+    )
+        .prop_map(|(eligibility, families, policy, addresses, pool, port, labels)| {
             let cluster_ips: Vec<_> = families.into_iter().map(ip).collect();
             ServiceRequest {
                 eligibility,
@@ -189,14 +203,14 @@ fn any_request() -> impl Strategy<Value = ServiceRequest> {
                 cluster_ips,
                 addresses,
                 pool: pool.map(Into::into),
+                labels,
                 ports: vec![ServicePort {
                     protocol: Protocol::Tcp,
                     port,
                 }],
                 ..mk_service("any").request
             }
-        },
-    )
+        })
 }
 
 fn any_wish() -> impl Strategy<Value = AddressWish> {
@@ -230,17 +244,69 @@ fn any_pool() -> impl Strategy<Value = Pool> {
     let exclude = proptest::collection::vec(select(vec!["10.0.0.1", "fd00::/128", "garbage"]), 0..2);
     let flags = (any::<bool>(), proptest::bool::weighted(0.8), any::<bool>());
     let rest = select(vec![0, 0, 3, 60]);
-    (select(vec!["a", "b", "c"]), entries, exclude, flags, rest).prop_map(
-        |(name, entries, exclude, (avoids, is_automatic, is_lan), rest)| {
+    let name = select(vec!["a", "b", "c"]);
+    (name, entries, exclude, flags, rest, any_allocation()).prop_map(
+        |(name, entries, exclude, (avoids, is_automatic, is_lan), rest, allocation)| {
             let mut pool = mk_pool(name, &entries);
             pool.spec.exclude = exclude.into_iter().map(ToOwned::to_owned).collect();
             pool.spec.avoid_buggy_ips = avoids;
             pool.spec.auto_assign = is_automatic;
             pool.spec.quarantine = Duration::from_secs(rest);
+            pool.spec.allocation = allocation;
             if is_lan {
                 pool.spec.advertisements = vec!["lan".to_owned()];
             }
             pool
         },
     )
+}
+
+/// For half of the pools nothing, as most people have it.
+fn any_allocation() -> impl Strategy<Value = Allocation> {
+    let namespaces = prop_oneof![
+        3 => Just(BTreeSet::new()),
+        1 => select(vec!["default", "other"]).prop_map(|name| BTreeSet::from([name.to_owned()])),
+    ];
+    let namespace_selectors = proptest::collection::vec(any_selector("team"), 0..2);
+    let service_selectors = proptest::collection::vec(any_selector("tier"), 0..2);
+    let priority = proptest::option::of(0_u32..2);
+    let quota = proptest::option::weighted(0.3, 1_u32..3);
+    let some = (
+        namespaces,
+        namespace_selectors,
+        service_selectors,
+        priority,
+        quota,
+    )
+        .prop_map(
+            |(namespaces, namespace_selectors, service_selectors, priority, max_per_namespace)| Allocation {
+                priority,
+                namespaces,
+                namespace_selectors,
+                service_selectors,
+                max_per_namespace,
+            },
+        );
+    prop_oneof![Just(Allocation::default()), some]
+}
+
+fn any_selector(label: &'static str) -> impl Strategy<Value = Selector> {
+    let values = |value: &str| BTreeSet::from([value.to_owned()]);
+    let requirement = select(vec![
+        Requirement::In(label.to_owned(), values("a")),
+        Requirement::In(label.to_owned(), values("b")),
+        Requirement::DoesNotExist(label.to_owned()),
+        Requirement::Invalid,
+    ]);
+    requirement.prop_map(|requirement| Selector {
+        requirements: vec![requirement],
+    })
+}
+
+fn any_labels(label: &'static str) -> impl Strategy<Value = Labels> {
+    let value = select(vec![None, Some("a"), Some("b")]);
+    value.prop_map(|value| {
+        let labels = value.map(|value| (label.to_owned(), value.to_owned()));
+        labels.into_iter().collect()
+    })
 }
