@@ -200,7 +200,7 @@ impl Allocator {
             None => {}
             Some(UnderWay::Claim(address, call)) => self.settle_claim_call(address, &call, outcome, now),
             Some(UnderWay::Service(write)) => self.settle_service_call(id, write, outcome, now),
-            Some(UnderWay::Departed(key)) => self.settle_departed_call(&key, outcome, now),
+            Some(UnderWay::Departed(key)) => self.settle_departed_call(id, &key, outcome, now),
             Some(UnderWay::Pool(name)) => self.settle_pool_call(&name, outcome, now),
         }
     }

@@ -534,7 +534,7 @@ impl<'a> Decider<'a> {
         };
         let is_held_anyway = |address: &IpAddr| {
             let slot = self.ledger.slot(*address);
-            slot.is_some_and(|slot| slot.is_held_in(&key.namespace, key))
+            slot.is_some_and(|slot| slot.is_kept_beside(key))
         };
         let more = granted.keys().filter(|address| !is_held_anyway(address)).count();
         u32::try_from(more).is_ok_and(|more| others.saturating_add(more) <= most)

@@ -63,14 +63,11 @@ impl Allocator {
     /// Whether nothing on a Service speaks of an address any more.
     pub(super) fn may_end_release(&mut self, key: &ServiceKey, address: IpAddr) -> bool {
         match self.services.get(key) {
-            Some(entry) => match entry.service.request.eligibility {
-                Eligibility::ForeignClass => true,
-                Eligibility::Eligible => entry.has_let_go(address),
-                Eligibility::NotLoadBalancer | Eligibility::Deleting => {
-                    entry.has_let_go(address) && !entry.service.carries_marks()
-                }
-            },
-            None => match self.verdict(key) {
+            Some(entry) if entry.service.request.eligibility != Eligibility::ForeignClass => {
+                let is_eligible = entry.service.request.eligibility == Eligibility::Eligible;
+                entry.has_let_go(address) && (is_eligible || !entry.service.carries_marks())
+            }
+            Some(_) | None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean => true,
                 Verdict::Unread | Verdict::Marked(_) | Verdict::Present => false,
             },

@@ -85,6 +85,7 @@ struct Bearing {
     beneficiaries: BTreeSet<ServiceKey>,
     holders: BTreeMap<ServiceKey, Arc<Terms>>,
     offer: Option<Offer>,
+    namespaces: BTreeSet<String>,
     is_vacant: bool,
     /// How many show a reserved address that nobody holds: only then does it keep anybody waiting.
     shown_by: usize,
@@ -132,7 +133,7 @@ impl Ledger {
         for (address, slot) in &slots {
             self.take_from_free(*address);
             let charge = self.charge_of(*address, slot);
-            self.charge_namespaces(charge.as_ref(), slot.holders.keys(), true);
+            self.charge_namespaces(charge.as_ref(), &namespaces(slot), true);
             self.charge(*address, charge, true);
             self.index_offer(*address, self.offer_of(*address, slot).as_ref(), true);
         }
@@ -280,8 +281,8 @@ impl Ledger {
         let own = self.by_service.get(but).into_iter().flatten();
         let own = own.filter(|address| {
             self.slots.get(*address).is_some_and(|slot| {
-                slot.holders.contains_key(but)
-                    && !slot.is_held_in(namespace, but)
+                slot.keepers().any(|keeper| keeper == but)
+                    && !slot.is_kept_beside(but)
                     && self.pool_of(**address) == Some(pool)
             })
         });
@@ -408,6 +409,7 @@ impl Ledger {
                 0
             },
             offer: self.offer_of(address, slot),
+            namespaces: namespaces(slot),
             is_vacant: slot.live.as_ref().is_none_or(Claim::is_vacant),
             charge: self.charge_of(address, slot),
         })
@@ -422,7 +424,7 @@ impl Ledger {
         }
         for (bearing, is_on) in [(&before, false), (&after, true)] {
             if let Some(bearing) = bearing {
-                self.charge_namespaces(bearing.charge.as_ref(), bearing.holders.keys(), is_on);
+                self.charge_namespaces(bearing.charge.as_ref(), &bearing.namespaces, is_on);
             }
         }
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
@@ -451,12 +453,7 @@ impl Ledger {
     }
 
     /// Counts an address for each namespace of its holders, once, if the pool has a quota.
-    fn charge_namespaces<'a>(
-        &mut self,
-        charge: Option<&Charge>,
-        holders: impl Iterator<Item = &'a ServiceKey>,
-        is_on: bool,
-    ) {
+    fn charge_namespaces(&mut self, charge: Option<&Charge>, namespaces: &BTreeSet<String>, is_on: bool) {
         let has_quota = |pool: &&PoolName| self.layout.share(pool).is_some_and(|share| share.quota.is_some());
         let Some(pool) = charge.map(|charge| &charge.pool).filter(has_quota) else {
             return;
@@ -464,9 +461,8 @@ impl Ledger {
         let Some(inventory) = self.inventories.get_mut(pool) else {
             return;
         };
-        let namespaces: BTreeSet<&str> = holders.map(|key| key.namespace.as_str()).collect();
         for namespace in namespaces {
-            let count = inventory.by_namespace.entry(namespace.to_owned()).or_default();
+            let count = inventory.by_namespace.entry(namespace.clone()).or_default();
             *count = if is_on {
                 count.saturating_add(1)
             } else {
@@ -475,7 +471,7 @@ impl Ledger {
             if *count == 0 {
                 inventory.by_namespace.remove(namespace);
             }
-            self.changed.quotas.insert((pool.clone(), namespace.to_owned()));
+            self.changed.quotas.insert((pool.clone(), namespace.clone()));
         }
     }
 
@@ -535,6 +531,11 @@ impl Ledger {
             self.changed.pools.insert(pool.clone());
         }
     }
+}
+
+/// The namespaces of those who keep an address.
+fn namespaces(slot: &Slot) -> BTreeSet<String> {
+    slot.keepers().map(|keeper| keeper.namespace.clone()).collect()
 }
 
 // === impl Inventory ===

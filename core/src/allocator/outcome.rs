@@ -268,8 +268,10 @@ impl Allocator {
         }
     }
 
-    pub(super) fn settle_departed_call(&mut self, key: &ServiceKey, outcome: Outcome, now: Now) {
-        let Some(departed) = self.departed.get_mut(key) else {
+    pub(super) fn settle_departed_call(&mut self, id: CallId, key: &ServiceKey, outcome: Outcome, now: Now) {
+        // The watch may have shown something newer than what was read.
+        let departed = self.departed.get_mut(key);
+        let Some(departed) = departed.filter(|departed| departed.call == Some(id)) else {
             return;
         };
         departed.call = None;

@@ -177,6 +177,8 @@ impl Allocator {
             return;
         };
         self.note_shown(key, Some(entry.exhibit()), None);
+        // What was read before is of the past.
+        self.departed.remove(key);
         if entry.may_carry_marks() {
             self.seek_departed(key);
         }
@@ -234,6 +236,8 @@ impl Allocator {
             Standing::Pending
         };
         self.agenda.decide(key, standing, entry.service.created);
+        // Whoever is about to be decided about anyway must not be woken in the place of another.
+        self.waiting.remove(key);
     }
 
     /// Decides about a Service and puts the decision into the ledger.

@@ -73,14 +73,20 @@ impl Slot {
         self.lent_from.as_ref().or(claimed)
     }
 
+    /// Every Service that is to hold the address, or that the claim names: after a restart nobody has
+    /// been decided about yet, and still the address is theirs.
+    pub(super) fn keepers(&self) -> impl Iterator<Item = &ServiceKey> {
+        let claim = self.live.iter().flat_map(|claim| &claim.spec.holders);
+        self.holders.keys().chain(claim.map(|holder| &holder.service))
+    }
+
     /// Every Service that has to do with the address.
     pub(super) fn mentions(&self) -> BTreeSet<ServiceKey> {
-        let mut keys: BTreeSet<ServiceKey> = self.holders.keys().cloned().collect();
-        if let Some(claim) = &self.live {
-            keys.extend(claim.spec.holders.iter().map(|holder| holder.service.clone()));
-            keys.extend(claim.spec.last_holder.clone());
-        }
-        keys
+        let last = self
+            .live
+            .as_ref()
+            .and_then(|claim| claim.spec.last_holder.as_ref());
+        self.keepers().chain(last).cloned().collect()
     }
 
     /// The claim as far as a person reserves the address by it.
@@ -116,10 +122,10 @@ impl Slot {
                 .is_some_and(|claim| claim.is_vacant() && claim.spec.last_holder.as_ref() == Some(key))
     }
 
-    /// Whether another Service of a namespace than this one is to hold it.
-    pub(super) fn is_held_in(&self, namespace: &str, but: &ServiceKey) -> bool {
-        let mut holders = self.holders.keys();
-        holders.any(|holder| holder != but && holder.namespace == namespace)
+    /// Whether another Service of this one's namespace keeps it.
+    pub(super) fn is_kept_beside(&self, key: &ServiceKey) -> bool {
+        self.keepers()
+            .any(|keeper| keeper != key && keeper.namespace == key.namespace)
     }
 
     /// Makes a Service a holder on these terms, by the ledger.

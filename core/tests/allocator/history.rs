@@ -269,7 +269,11 @@ impl History {
                     api.remove_claim(address);
                 }
             }
-            Deed::PutService(..) | Deed::DeleteService(_) | Deed::PutPool(_) | Deed::DeletePool(_) => {}
+            Deed::PutService(..)
+            | Deed::DeleteService(_)
+            | Deed::LabelNamespace(..)
+            | Deed::PutPool(_)
+            | Deed::DeletePool(_) => {}
         }
     }
 
