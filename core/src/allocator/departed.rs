@@ -138,6 +138,15 @@ impl Allocator {
         }
     }
 
+    /// What was read of a Service is of the past: the watch has shown something newer.
+    pub(super) fn forget_departed(&mut self, key: &ServiceKey) {
+        if self.departed.remove(key).is_some() {
+            for address in self.ledger.addresses_of(key) {
+                self.agenda.push(Task::Claim(address));
+            }
+        }
+    }
+
     /// Has a Service read that has gone from the watch, and that may carry our marks.
     pub(super) fn seek_departed(&mut self, key: &ServiceKey) {
         self.verdict(key);

@@ -129,12 +129,14 @@ impl Allocator {
 
     fn apply_version(&mut self, service: Service, now: Now) {
         let key = service.key.clone();
-        if self.departed.remove(&key).is_some() {
-            // A read may be under way that nobody waits for any more.
-            for address in self.ledger.addresses_of(&key) {
-                self.agenda.push(Task::Claim(address));
-            }
+        let is_news = self.services.get(&key).is_none_or(|entry| {
+            let (old, new) = (&entry.service.resource_version, &service.resource_version);
+            entry.service.uid != service.uid || !(new == old || new.is_older_than(old))
+        });
+        if !is_news {
+            return;
         }
+        self.forget_departed(&key);
         let Some(entry) = self.services.get_mut(&key) else {
             self.services.insert(key.clone(), ServiceEntry::new(service));
             self.want_decision(&key);
@@ -147,10 +149,6 @@ impl Allocator {
                 ..ServiceEntry::new(service)
             };
             self.want_decision(&key);
-            return;
-        }
-        let (old, new) = (&entry.service.resource_version, &service.resource_version);
-        if new == old || new.is_older_than(old) {
             return;
         }
         // Whatever was lost was based on the old version: it cannot land any more.
@@ -177,8 +175,7 @@ impl Allocator {
             return;
         };
         self.note_shown(key, Some(entry.exhibit()), None);
-        // What was read before is of the past.
-        self.departed.remove(key);
+        self.forget_departed(key);
         if entry.may_carry_marks() {
             self.seek_departed(key);
         }

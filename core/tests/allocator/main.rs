@@ -17,6 +17,7 @@ mod allocation;
 mod api;
 mod crashes;
 mod examples;
+mod exhaustive;
 mod history;
 mod notices;
 mod objects;
