@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrolb_crds::convert::{claim, pool};
+use ferrolb_crds::convert::{claim, node, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_runtime::admin::{self, Pages, StateSource};
 use ferrolb_runtime::index::Change;
@@ -19,7 +19,7 @@ use ferrolb_runtime::shutdown::{self, Shutdown, ShutdownTrigger};
 use ferrolb_runtime::vital::Vital;
 use ferrolb_runtime::watch::{Watch, WatchMetrics, follow};
 use ferrolb_runtime::{VERSION, client, clock};
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use kube::Client;
 use kube::api::Api;
 use prometheus_client::registry::Registry;
@@ -170,6 +170,17 @@ fn watch_objects(vital: &mut Vital, client: &Client, classes: &Classes, sources:
     vital.spawn(
         "watch of Namespaces",
         forever(follow(namespaces, project, Input::Namespace, inputs.clone())),
+    );
+
+    let nodes = Watch::new(
+        Api::all(client.clone()),
+        readiness.guard("list of Nodes"),
+        metrics,
+    );
+    let project = |object: Node| node::own_addresses(&object);
+    vital.spawn(
+        "watch of Nodes",
+        forever(follow(nodes, project, Input::Node, inputs.clone())),
     );
 
     let pools = Watch::new(

@@ -171,6 +171,8 @@ impl Lender {
                 | Event::ServiceDeleted(_)
                 | Event::NamespaceApplied(..)
                 | Event::NamespaceDeleted(_)
+                | Event::NodeApplied(..)
+                | Event::NodeDeleted(_)
                 | Event::ClaimApplied(_)
                 | Event::ClaimDeleted { .. }
                 | Event::Synced => {}

@@ -61,7 +61,7 @@ mod throttle;
 mod waiting;
 mod wish;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 pub use call::{Call, CallId, Outcome, PoolPatch, ServicePatch, Stored};
@@ -95,6 +95,8 @@ pub struct Allocator {
     services: BTreeMap<ServiceKey, ServiceEntry>,
     /// The labels of each namespace.
     namespaces: BTreeMap<String, Labels>,
+    /// The addresses of each Node: nobody wants to see them lent.
+    nodes: BTreeMap<String, BTreeSet<IpAddr>>,
     departed: BTreeMap<ServiceKey, Departed>,
     pools: Pools,
     ledger: Ledger,
@@ -143,6 +145,8 @@ impl Allocator {
             Event::ServiceDeleted(key) => self.delete_service(&key),
             Event::NamespaceApplied(name, labels) => self.apply_namespace(&name, Some(labels)),
             Event::NamespaceDeleted(name) => self.apply_namespace(&name, None),
+            Event::NodeApplied(name, addresses) => self.apply_node(name, Some(addresses)),
+            Event::NodeDeleted(name) => self.apply_node(name, None),
             Event::PoolApplied(pool) => self.apply_pool(pool),
             Event::PoolDeleted(name) => self.delete_pool(&name, now),
             Event::ClaimApplied(claim) => self.see_claim(claim),
@@ -288,6 +292,20 @@ impl Allocator {
             .collect();
         for key in keys {
             self.want_decision(&key);
+        }
+    }
+
+    /// A Node has other addresses than before: pools may say so.
+    fn apply_node(&mut self, name: String, addresses: Option<BTreeSet<IpAddr>>) {
+        if self.nodes.get(&name) == addresses.as_ref() {
+            return;
+        }
+        match addresses {
+            Some(addresses) => self.nodes.insert(name, addresses),
+            None => self.nodes.remove(&name),
+        };
+        for pool in self.pools.names() {
+            self.agenda.push(Task::Pool(pool.clone()));
         }
     }
 

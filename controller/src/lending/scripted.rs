@@ -75,6 +75,8 @@ impl Stage {
             .await;
         self.list(Input::Namespace, ObjectKey::cluster("default"), Labels::new())
             .await;
+        self.list(Input::Node, ObjectKey::cluster("n1"), BTreeSet::new())
+            .await;
         let object: AddressPool = serde_json::from_value(mk_pool()).expect("a pool");
         self.list(Input::Pool, ObjectKey::cluster("home"), pool::pool(&object))
             .await;

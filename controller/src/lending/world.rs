@@ -1,6 +1,7 @@
 //! What the watches show, and how it reaches an allocator: change by change while there is one,
 //! everything at once when a new one begins.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ferrolb_core::address::{claim_name, parse_claim_name};
@@ -19,6 +20,8 @@ pub enum Input {
     Service(Change<Service>),
     /// Of a namespace's labels.
     Namespace(Change<Labels>),
+    /// Of a Node's own addresses.
+    Node(Change<BTreeSet<IpAddr>>),
     /// Of a pool.
     Pool(Change<Pool>),
     /// Of a claim; `None` is one whose name is not its address, which nobody can make.
@@ -30,6 +33,7 @@ pub enum Input {
 pub(super) struct World {
     pub(super) services: Index<Service>,
     pub(super) namespaces: Index<Labels>,
+    pub(super) nodes: Index<BTreeSet<IpAddr>>,
     pub(super) pools: Index<Pool>,
     pub(super) claims: Index<Option<Claim>>,
 }
@@ -54,6 +58,13 @@ impl World {
                     .map(|Difference { key, .. }| namespace_event(&self.namespaces, key))
                     .collect()
             }
+            Input::Node(change) => {
+                let different = self.nodes.absorb(change);
+                different
+                    .into_iter()
+                    .map(|Difference { key, .. }| node_event(&self.nodes, key))
+                    .collect()
+            }
             Input::Pool(change) => {
                 let different = self.pools.absorb(change);
                 different
@@ -75,6 +86,7 @@ impl World {
     pub(super) fn is_listed(&self) -> bool {
         self.services.is_listed()
             && self.namespaces.is_listed()
+            && self.nodes.is_listed()
             && self.pools.is_listed()
             && self.claims.is_listed()
     }
@@ -95,6 +107,10 @@ impl World {
             .namespaces
             .iter()
             .map(|(key, labels)| Event::NamespaceApplied(key.name.clone(), labels.clone()));
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(key, addresses)| Event::NodeApplied(key.name.clone(), addresses.clone()));
         let claims = self
             .claims
             .iter()
@@ -103,7 +119,7 @@ impl World {
             .services
             .iter()
             .map(|(_, service)| Event::ServiceApplied(service.clone()));
-        namespaces.chain(pools).chain(claims).chain(services)
+        namespaces.chain(nodes).chain(pools).chain(claims).chain(services)
     }
 }
 
@@ -118,6 +134,13 @@ fn namespace_event(namespaces: &Index<Labels>, key: ObjectKey) -> Event {
     match namespaces.get(&key) {
         Some(labels) => Event::NamespaceApplied(key.name, labels.clone()),
         None => Event::NamespaceDeleted(key.name),
+    }
+}
+
+fn node_event(nodes: &Index<BTreeSet<IpAddr>>, key: ObjectKey) -> Event {
+    match nodes.get(&key) {
+        Some(addresses) => Event::NodeApplied(key.name, addresses.clone()),
+        None => Event::NodeDeleted(key.name),
     }
 }
 

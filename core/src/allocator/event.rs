@@ -1,5 +1,6 @@
 //! What the allocator is told, and what it tells people.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::claim::Claim;
@@ -24,6 +25,10 @@ pub enum Event {
     NamespaceApplied(String, Labels),
     /// A namespace is gone, or its labels are not known any more.
     NamespaceDeleted(String),
+    /// A Node is there, with these addresses of its own.
+    NodeApplied(String, BTreeSet<IpAddr>),
+    /// A Node is gone.
+    NodeDeleted(String),
     /// A pool is there, in this version.
     PoolApplied(Pool),
     /// A pool was deleted.
@@ -38,7 +43,7 @@ pub enum Event {
         /// Its identity, where known: keeps a late report from hitting its successor.
         uid: Option<Uid>,
     },
-    /// The first lists of Services, namespaces, pools and claims are complete. Nothing is lent before.
+    /// The first lists of Services, namespaces, Nodes, pools and claims are complete. Nothing is lent before.
     Synced,
 }
 

@@ -3,6 +3,8 @@
 //! Counts change with every address lent, so they are written at most once a second for each
 //! pool; the last change is always written.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::allocator::Allocator;
@@ -42,7 +44,7 @@ impl Allocator {
                 now.wall,
             )),
             overlap: Some(keep_since(
-                overlap(share),
+                overlap(share, &self.nodes),
                 before.and_then(|status| status.overlap.as_ref()),
                 now.wall,
             )),
@@ -125,13 +127,40 @@ fn ready(share: &Share, allocation: &Allocation) -> Condition {
     mk_condition(false, "InvalidEntry", message)
 }
 
-fn overlap(share: &Share) -> Condition {
-    if share.overlaps.is_empty() {
-        return mk_condition(
+/// What a pool lists that is somebody else's too: another pool's, or a Node's own.
+fn overlap(share: &Share, nodes: &BTreeMap<String, BTreeSet<IpAddr>>) -> Condition {
+    let pools = overlap_of_pools(share);
+    let nodes = overlap_of_nodes(share, nodes);
+    match (pools, nodes) {
+        (None, None) => mk_condition(
             false,
             "NoOverlap",
-            "No other pool lists these addresses".to_owned(),
-        );
+            "No other pool lists these addresses, and no Node has one".to_owned(),
+        ),
+        (Some(pools), None) => mk_condition(true, "Overlap", pools),
+        (None, Some(nodes)) => mk_condition(true, "NodeAddress", nodes),
+        (Some(pools), Some(nodes)) => mk_condition(true, "Overlap", format!("{pools}. {nodes}")),
+    }
+}
+
+fn overlap_of_nodes(share: &Share, nodes: &BTreeMap<String, BTreeSet<IpAddr>>) -> Option<String> {
+    let each = nodes.iter().flat_map(|(node, addresses)| {
+        let listed = addresses.iter().filter(|address| share.covers(**address));
+        listed.map(move |address| format!("{address}, the address of Node {node}"))
+    });
+    let listed: Vec<String> = each.collect();
+    if listed.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "The pool lists {}: exclude what is a Node's own, or two hosts answer for it",
+        name_some(&listed, "; ")
+    ))
+}
+
+fn overlap_of_pools(share: &Share) -> Option<String> {
+    if share.overlaps.is_empty() {
+        return None;
     }
     let others: Vec<String> = share
         .overlaps
@@ -141,11 +170,10 @@ fn overlap(share: &Share) -> Condition {
             format!("pool {other} (from {}, lent {whose})", overlap.range)
         })
         .collect();
-    let message = format!(
+    Some(format!(
         "Addresses are also listed by {}: of two pools the older has them",
         name_some(&others, ", ")
-    );
-    mk_condition(true, "Overlap", message)
+    ))
 }
 
 fn mk_condition(status: bool, reason: &str, message: String) -> Condition {

@@ -8,7 +8,7 @@ use ferrolb_core::request::{FamilyPolicy, Service};
 use ferrolb_core::selector::{Labels, Requirement, Selector};
 use ferrolb_core::service::ServiceKey;
 
-use crate::objects::{asking, from_pool, key, mk_dual_service, mk_pool, mk_service};
+use crate::objects::{asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_service};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -411,5 +411,41 @@ fn a_freed_address_is_not_lost_on_who_may_not_have_it() {
     world.run(SOON);
     assert_eq!(world.api.shown(&ServiceKey::new("third", "s5")), ["10.0.0.1"]);
     assert_eq!(world.reason("s3"), "QuotaExceeded");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_pool_over_a_nodes_address_is_told_and_lends_all_the_same() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("a", &["10.0.0.0/31"]));
+    world
+        .api
+        .set_node("n1", Some(["10.0.0.1", "10.9.9.9"].map(ip).into()));
+    world.api.create_service(asking(mk_service("s1"), "10.0.0.1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["10.0.0.1"]);
+    let overlap = |world: &World| {
+        let status = world.api.pools["a"].status.clone();
+        let overlap = status.and_then(|status| status.overlap).expect("a condition");
+        (overlap.status, overlap.reason, overlap.message)
+    };
+    assert_eq!(
+        overlap(&world),
+        (
+            true,
+            "NodeAddress".to_owned(),
+            "The pool lists 10.0.0.1, the address of Node n1: exclude what is a Node's own, or two hosts answer for it"
+                .to_owned()
+        )
+    );
+    let warnings = world.replicas[0]
+        .notices
+        .iter()
+        .filter(|notice| notice.reason == "NodeAddress");
+    assert_eq!(warnings.count(), 1);
+    world.assert_at_rest();
+    world.api.set_node("n1", None);
+    world.run(SOON);
+    assert!(!overlap(&world).0);
     world.assert_at_rest();
 }

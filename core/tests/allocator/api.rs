@@ -2,7 +2,7 @@
 //! name, one revision counter, watches by revision, and writes that change nothing and therefore
 //! count for nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
@@ -32,6 +32,7 @@ pub(crate) struct Api {
 pub(crate) struct Objects {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
     pub(crate) namespaces: BTreeMap<String, Labels>,
+    pub(crate) nodes: BTreeMap<String, BTreeSet<IpAddr>>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
     pub(crate) claims: BTreeMap<IpAddr, Claim>,
 }
@@ -120,6 +121,22 @@ impl Api {
         self.revision += 1;
         self.namespaces.insert(name.to_owned(), labels.clone());
         self.log.push(Event::NamespaceApplied(name.to_owned(), labels));
+    }
+
+    /// A Node joins, with these addresses, or leaves.
+    pub(crate) fn set_node(&mut self, name: &str, addresses: Option<BTreeSet<IpAddr>>) {
+        self.revision += 1;
+        let event = match addresses {
+            Some(addresses) => {
+                self.nodes.insert(name.to_owned(), addresses.clone());
+                Event::NodeApplied(name.to_owned(), addresses)
+            }
+            None => {
+                self.nodes.remove(name);
+                Event::NodeDeleted(name.to_owned())
+            }
+        };
+        self.log.push(event);
     }
 
     /// Creates a pool, or changes what a person writes of it.
@@ -321,9 +338,16 @@ impl Api {
         let namespaces = self.namespaces.iter();
         let namespaces =
             namespaces.map(|(name, labels)| Event::NamespaceApplied(name.clone(), labels.clone()));
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|(name, addresses)| Event::NodeApplied(name.clone(), addresses.clone()));
         let pools = self.pools.values().cloned().map(Event::PoolApplied);
         let claims = self.claims.values().cloned().map(Event::ClaimApplied);
-        claims.chain(namespaces).chain(pools).chain(services).collect()
+        claims
+            .chain(namespaces)
+            .chain(nodes)
+            .chain(pools)
+            .chain(services)
+            .collect()
     }
 
     /// The addresses that a Service shows, as text.

@@ -76,7 +76,7 @@ const STORIES: [Story; 8] = [
         },
         then: |api| {
             api.edit_service(&key("s1"), |service| {
-                *service = asking(service.clone(), "10.0.1.0")
+                *service = asking(service.clone(), "10.0.1.0");
             });
         },
     },

@@ -58,6 +58,8 @@ pub(crate) enum Deed {
     Unreserve(usize),
     /// Delete a reservation that nobody holds.
     DeleteReservation(usize),
+    /// A Node joins, and has an address; or it leaves.
+    SetNode(Option<IpAddr>),
     /// Label a namespace.
     LabelNamespace(&'static str, Labels),
 }
@@ -230,6 +232,11 @@ impl History {
                     self.world.api.delete_service(&key);
                 }
             }
+            Deed::SetNode(address) => {
+                self.world
+                    .api
+                    .set_node("n1", address.map(|address| [address].into()));
+            }
             Deed::LabelNamespace(name, labels) => self.world.api.label_namespace(name, labels),
             Deed::PutPool(pool) => self.world.api.put_pool(*pool),
             Deed::DeletePool(number) => {
@@ -272,6 +279,7 @@ impl History {
             Deed::PutService(..)
             | Deed::DeleteService(_)
             | Deed::LabelNamespace(..)
+            | Deed::SetNode(_)
             | Deed::PutPool(_)
             | Deed::DeletePool(_) => {}
         }

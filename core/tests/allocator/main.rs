@@ -22,6 +22,7 @@ mod history;
 mod notices;
 mod objects;
 mod oracle;
+mod plain;
 mod properties;
 mod repair;
 mod requests;

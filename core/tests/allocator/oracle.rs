@@ -411,6 +411,14 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
         .status
         .as_ref()
         .unwrap_or_else(|| panic!("pool {} has no status", pool.name));
+    let mut nodes = api.nodes.values().flatten();
+    let is_on_node = nodes.any(|address| belongs.get(address) == Some(&pool.name));
+    let overlap = status.overlap.as_ref().expect("it is told whether it overlaps");
+    assert!(
+        overlap.message.contains("the address of Node") == is_on_node,
+        "pool {}: {overlap:?}",
+        pool.name
+    );
     let is_frozen = is_frozen(pool);
     for (family, capacity) in [(Family::V4, status.v4), (Family::V6, status.v6)] {
         let covered = belongs

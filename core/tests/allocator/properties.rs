@@ -24,7 +24,7 @@ use crate::world::Kind;
 /// Enough to find what a change breaks, and always the same ones.
 const HISTORIES: u32 = 1000;
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let (cases, rng_seed) = match std::env::var("FERROLB_HISTORIES") {
         Ok(text) => (
             text.parse().expect("FERROLB_HISTORIES is a number"),
@@ -97,6 +97,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
             any_number().prop_map(Deed::Unreserve),
             any_number().prop_map(Deed::DeleteReservation),
         ],
+        1 => proptest::option::of(select(addresses())).prop_map(Deed::SetNode),
         1 => (select(vec!["default", "other"]), any_labels("team"))
             .prop_map(|(name, labels)| Deed::LabelNamespace(name, labels)),
     ]
@@ -164,7 +165,7 @@ fn any_number() -> impl Strategy<Value = usize> {
     0_usize..6
 }
 
-fn any_request() -> impl Strategy<Value = ServiceRequest> {
+pub(crate) fn any_request() -> impl Strategy<Value = ServiceRequest> {
     let eligibility = prop_oneof![
         12 => Just(Eligibility::Eligible),
         2 => Just(Eligibility::NotLoadBalancer),
@@ -230,7 +231,7 @@ fn any_wish() -> impl Strategy<Value = AddressWish> {
     ]
 }
 
-fn any_pool() -> impl Strategy<Value = Pool> {
+pub(crate) fn any_pool() -> impl Strategy<Value = Pool> {
     let entry = select(vec![
         "10.0.0.0/31",
         "10.0.0.2/31",

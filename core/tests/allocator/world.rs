@@ -44,6 +44,7 @@ pub(crate) struct Replica {
 pub(crate) enum Kind {
     Service,
     Namespace,
+    Node,
     Pool,
     Claim,
 }
@@ -54,18 +55,26 @@ pub(crate) enum Kind {
 struct Known {
     services: BTreeSet<ServiceKey>,
     namespaces: BTreeSet<String>,
+    nodes: BTreeSet<String>,
     pools: BTreeSet<PoolName>,
 }
 
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Service, Self::Namespace, Self::Pool, Self::Claim];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Service,
+        Self::Namespace,
+        Self::Node,
+        Self::Pool,
+        Self::Claim,
+    ];
 
     fn of(event: &Event) -> Self {
         match event {
             Event::ServiceApplied(_) | Event::ServiceDeleted(_) => Self::Service,
             Event::NamespaceApplied(..) | Event::NamespaceDeleted(_) => Self::Namespace,
+            Event::NodeApplied(..) | Event::NodeDeleted(_) => Self::Node,
             Event::PoolApplied(_) | Event::PoolDeleted(_) => Self::Pool,
             Event::ClaimApplied(_) | Event::ClaimDeleted { .. } => Self::Claim,
             Event::Synced => unreachable!("no watch shows it"),
@@ -350,8 +359,10 @@ impl Replica {
                 Event::PoolApplied(pool) => drop(gone.pools.remove(&pool.name)),
                 Event::ClaimApplied(claim) => drop(gone_claims.remove(&claim.spec.address)),
                 Event::NamespaceApplied(name, _) => drop(gone.namespaces.remove(name)),
+                Event::NodeApplied(name, _) => drop(gone.nodes.remove(name)),
                 Event::ServiceDeleted(_)
                 | Event::NamespaceDeleted(_)
+                | Event::NodeDeleted(_)
                 | Event::PoolDeleted(_)
                 | Event::ClaimDeleted { .. }
                 | Event::Synced => unreachable!("a list shows only what is there"),
@@ -363,6 +374,9 @@ impl Replica {
         }
         for name in gone.namespaces {
             self.show(Event::NamespaceDeleted(name), now);
+        }
+        for name in gone.nodes {
+            self.show(Event::NodeDeleted(name), now);
         }
         for name in gone.pools {
             self.show(Event::PoolDeleted(name), now);
@@ -379,6 +393,8 @@ impl Replica {
             Event::ServiceDeleted(key) => drop(known.services.remove(key)),
             Event::NamespaceApplied(name, _) => drop(known.namespaces.insert(name.clone())),
             Event::NamespaceDeleted(name) => drop(known.namespaces.remove(name)),
+            Event::NodeApplied(name, _) => drop(known.nodes.insert(name.clone())),
+            Event::NodeDeleted(name) => drop(known.nodes.remove(name)),
             Event::PoolApplied(pool) => drop(known.pools.insert(pool.name.clone())),
             Event::PoolDeleted(name) => drop(known.pools.remove(name)),
             Event::ClaimApplied(_) | Event::ClaimDeleted { .. } | Event::Synced => {}

@@ -1,5 +1,8 @@
 //! Nodes, as far as candidacy depends on them.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ferrolb_core::facts::NodeFacts;
 use k8s_openapi::api::core::v1::Node;
 
@@ -28,6 +31,17 @@ pub fn node_facts(node: &Node) -> NodeFacts {
         network_unavailable: is_true("NetworkUnavailable"),
         internal_ip,
     }
+}
+
+/// Every address that is a Node's own, inside and outside of the cluster.
+pub fn own_addresses(node: &Node) -> BTreeSet<IpAddr> {
+    let status = node.status.as_ref();
+    let addresses = status.and_then(|status| status.addresses.as_deref());
+    // Names of the host fall out here.
+    let parsed = addresses.unwrap_or_default().iter();
+    parsed
+        .filter_map(|address| address.address.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -61,6 +75,8 @@ mod tests {
             internal_ip: Some("192.0.2.11".parse().expect("an address")),
         };
         assert_eq!(node_facts(&node), expected);
+        let own = ["192.0.2.11", "2001:db8::11"].map(|text| text.parse().expect("an address"));
+        assert_eq!(own_addresses(&node), own.into());
     }
 
     #[test]

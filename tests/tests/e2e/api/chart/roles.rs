@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{client_with, install, render};
 
 /// In every namespace.
-const CONTROLLER: [&str; 16] = [
+const CONTROLLER: [&str; 18] = [
     // Followed, and read live before what somebody may have changed is decided.
     "get services",
     "list services",
@@ -24,6 +24,8 @@ const CONTROLLER: [&str; 16] = [
     "patch services/status",
     "list namespaces",
     "watch namespaces",
+    "list nodes",
+    "watch nodes",
     "get addressclaims.ferrolb.io",
     "list addressclaims.ferrolb.io",
     "watch addressclaims.ferrolb.io",
