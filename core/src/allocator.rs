@@ -43,6 +43,7 @@ mod contest;
 mod decide;
 mod departed;
 pub mod event;
+mod finalizer;
 mod ledger;
 mod misplaced;
 mod outcome;
@@ -64,7 +65,7 @@ mod wish;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-pub use call::{Call, CallId, Outcome, PoolPatch, ServicePatch, Stored};
+pub use call::{Call, CallId, FinalizerEdit, Outcome, PoolPatch, ServicePatch, Stored};
 pub use event::{Event, Notice, Regarding};
 
 use crate::address::Family;
@@ -87,6 +88,7 @@ use waiting::{FamilyNeed, Join, Need, Waiting};
 /// The machine. See the module's documentation for how it is driven.
 #[derive(Debug, Default)]
 pub struct Allocator {
+    options: Options,
     is_synced: bool,
     /// Whether the addresses were ever divided.
     has_divided: bool,
@@ -108,6 +110,14 @@ pub struct Allocator {
     notices: VecDeque<Notice>,
     last_call: u64,
     work: Work,
+}
+
+/// What an administrator decides for all Services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// A Service that holds addresses carries `service.kubernetes.io/load-balancer-cleanup`, so
+    /// that it is not gone before its addresses are given back. Off: it is taken off every Service.
+    pub service_finalizer: bool,
 }
 
 /// How much there is of everything, for metrics.
@@ -138,6 +148,14 @@ pub struct Work {
 // === impl Allocator ===
 
 impl Allocator {
+    /// A machine that knows nothing yet.
+    pub fn with(options: Options) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+
     /// Takes in one change.
     pub fn apply(&mut self, event: Event, now: Now) {
         match event {

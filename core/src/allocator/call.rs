@@ -65,6 +65,20 @@ pub struct ServicePatch {
     pub condition: Option<Condition>,
     /// Sets our annotation; `None` removes it.
     pub allocated_from: Option<PoolName>,
+    /// What becomes of the finalizer.
+    pub finalizer: FinalizerEdit,
+}
+
+/// What a patch does to `service.kubernetes.io/load-balancer-cleanup`. Other finalizers stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FinalizerEdit {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is set.
+    Add,
+    /// It is taken off.
+    Remove,
 }
 
 /// One replacement of a pool's status.

@@ -111,6 +111,7 @@ impl Allocator {
             slot.live = live;
             if !slot.is_releasing() {
                 slot.withdraw_by = None;
+                slot.is_withdrawn = false;
             }
             for key in &losers {
                 slot.drop_holder(key);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
-use crate::allocator::call::{Call, CallId, ServicePatch};
+use crate::allocator::call::{Call, CallId, FinalizerEdit, ServicePatch};
 use crate::allocator::retry::Retry;
 use crate::request::{Eligibility, Service};
 use crate::service::ServiceKey;
@@ -65,7 +65,8 @@ impl Allocator {
         match self.services.get(key) {
             Some(entry) if entry.service.request.eligibility != Eligibility::ForeignClass => {
                 let is_eligible = entry.service.request.eligibility == Eligibility::Eligible;
-                entry.has_let_go(address) && (is_eligible || !entry.service.carries_marks())
+                let is_unmarked = is_eligible || !entry.service.carries_marks();
+                entry.has_let_go(address) && is_unmarked && !self.awaits_finalizer(entry)
             }
             Some(_) | None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean => true,
@@ -86,14 +87,24 @@ impl Allocator {
         }
         match &departed.verdict {
             Verdict::Unread | Verdict::Present => Some(Call::ReadService(key.clone())),
-            Verdict::Marked(service) => Some(Call::PatchService(ServicePatch {
-                key: key.clone(),
-                uid: service.uid.clone(),
-                resource_version: service.resource_version.clone(),
-                ingress: None,
-                condition: None,
-                allocated_from: None,
-            })),
+            Verdict::Marked(service) => {
+                let is_due = service.status.has_finalizer && self.is_let_go(key);
+                (is_due || service.carries_marks()).then(|| {
+                    Call::PatchService(ServicePatch {
+                        key: key.clone(),
+                        uid: service.uid.clone(),
+                        resource_version: service.resource_version.clone(),
+                        ingress: None,
+                        condition: None,
+                        allocated_from: None,
+                        finalizer: if is_due {
+                            FinalizerEdit::Remove
+                        } else {
+                            FinalizerEdit::Keep
+                        },
+                    })
+                })
+            }
             Verdict::Gone | Verdict::Clean => None,
         }
     }
@@ -112,7 +123,9 @@ impl Allocator {
                     Verdict::Present
                 }
                 Eligibility::ForeignClass => Verdict::Clean,
-                Eligibility::NotLoadBalancer if service.carries_marks() => Verdict::Marked(Box::new(service)),
+                Eligibility::NotLoadBalancer if service.carries_marks() || service.status.has_finalizer => {
+                    Verdict::Marked(Box::new(service))
+                }
                 Eligibility::NotLoadBalancer => Verdict::Clean,
             },
         };
@@ -123,8 +136,12 @@ impl Allocator {
         self.prune_departed(key);
     }
 
-    /// Forgets a Service that carries nothing of ours and that no claim waits for any more.
+    /// Forgets a Service that carries nothing of ours and that no claim waits for any more; looks
+    /// again at any other, whose finalizer may wait for a claim.
     pub(super) fn prune_departed(&mut self, key: &ServiceKey) {
+        if self.departed.contains_key(key) {
+            self.agenda.push(Task::Departed(key.clone()));
+        }
         let is_clean = self
             .departed
             .get(key)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
-use crate::allocator::call::{Call, CallId, Outcome, Stored};
+use crate::allocator::call::{Call, CallId, FinalizerEdit, Outcome, Stored};
 use crate::allocator::event::{Notice, Regarding};
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
@@ -49,6 +49,7 @@ pub(super) struct StatusWrite {
     base: ResourceVersion,
     /// The addresses that are written; `None` = they stay as they are.
     addresses: Option<Vec<IpAddr>>,
+    finalizer: FinalizerEdit,
 }
 
 // === impl UnderWay ===
@@ -71,6 +72,7 @@ impl UnderWay {
                 uid: patch.uid.clone(),
                 base: patch.resource_version.clone(),
                 addresses: patch.ingress.clone(),
+                finalizer: patch.finalizer,
             })),
             (Task::Departed(key), _) => Some(Self::Departed(key.clone())),
             (Task::Pool(name), _) => Some(Self::Pool(name.clone())),
@@ -211,6 +213,7 @@ impl Allocator {
             uid,
             base,
             addresses,
+            finalizer,
         } = write;
         let Some(entry) = self.services.get_mut(&key).filter(|entry| entry.call == Some(id)) else {
             return;
@@ -233,6 +236,7 @@ impl Allocator {
                     } else {
                         entry.must_write = false;
                     }
+                    entry.has_lost_finalizer |= finalizer == FinalizerEdit::Remove;
                     let told = entry.told.take().flatten();
                     entry.contest.write(addresses, now.time);
                     let shown = &entry.service;

@@ -62,9 +62,17 @@ impl Allocator {
                 return None;
             }
         }
+        let was_withdrawn = self
+            .ledger
+            .update(address, |slot| std::mem::replace(&mut slot.is_withdrawn, true));
         if let Some(last) = &claim.spec.last_holder
             && !self.may_end_release(last, address)
         {
+            if !was_withdrawn {
+                // The finalizer was waiting for this.
+                self.agenda.push(Task::Service(last.clone()));
+                self.agenda.push(Task::Departed(last.clone()));
+            }
             return None;
         }
         if self.quarantine(address).is_zero() {

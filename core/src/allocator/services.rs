@@ -40,6 +40,8 @@ pub(super) struct ServiceEntry {
     pub(super) retry: Retry,
     /// Whether somebody else keeps writing its status.
     pub(super) contest: Contest,
+    /// We took the finalizer off.
+    pub(super) has_lost_finalizer: bool,
     /// The condition that people have last heard of, while a write of another one is under way:
     /// the watch may show the new one before the write has ended.
     pub(super) told: Option<Option<Condition>>,
@@ -67,6 +69,7 @@ impl ServiceEntry {
             awaits_newer: false,
             retry: Retry::default(),
             contest: Contest::default(),
+            has_lost_finalizer: false,
             told: None,
         }
     }
@@ -174,9 +177,11 @@ impl Allocator {
         let Some(entry) = self.services.remove(key) else {
             return;
         };
+        let may_carry_finalizer =
+            entry.service.status.has_finalizer && self.is_finalizer_ours(&entry.service);
         self.note_shown(key, Some(entry.exhibit()), None);
         self.forget_departed(key);
-        if entry.may_carry_marks() {
+        if entry.may_carry_marks() || may_carry_finalizer {
             self.seek_departed(key);
         }
         self.agenda.forget_decision(key);

@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) is_told_misplaced: bool,
     /// Until when the owner's withdrawal is waited for.
     pub(super) withdraw_by: Option<Time>,
+    /// The owner has withdrawn, or was waited for long enough.
+    pub(super) is_withdrawn: bool,
     /// Pauses after calls that did not work.
     pub(super) retry: Retry,
 }
@@ -158,6 +160,12 @@ impl Slot {
                 && !claim.is_idle_reservation()
                 && claim.spec.state != Some(ClaimState::Quarantined)
         })
+    }
+
+    /// Whether the last holder, on its way out, is this Service.
+    pub(super) fn is_releasing_from(&self, key: &ServiceKey) -> bool {
+        let mut live = self.live.iter();
+        self.is_releasing() && live.any(|claim| claim.spec.last_holder.as_ref() == Some(key))
     }
 
     /// Whether nothing keeps the address from being free.

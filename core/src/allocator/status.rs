@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
-use crate::allocator::call::{Call, ServicePatch};
+use crate::allocator::call::{Call, FinalizerEdit, ServicePatch};
 use crate::allocator::event::{Notice, Regarding};
 use crate::allocator::pool_status::keep_since;
 use crate::allocator::services::ServiceEntry;
@@ -42,14 +42,15 @@ impl Allocator {
         if entry.call.is_some() || !self.is_confirmed(entry) {
             return None;
         }
+        let finalizer = self.finalizer_edit(entry);
+        let must_write = entry.must_write || finalizer != FinalizerEdit::Keep;
         let wanted = self
             .wanted_status(entry)
             .or_else(|| {
-                let is_lost =
-                    entry.must_write && entry.service.request.eligibility != Eligibility::ForeignClass;
-                is_lost.then(WantedStatus::as_it_is)
+                let is_due = must_write && entry.service.request.eligibility != Eligibility::ForeignClass;
+                is_due.then(WantedStatus::as_it_is)
             })
-            .filter(|wanted| entry.must_write || !wanted.is_shown_by(&entry.service.status));
+            .filter(|wanted| must_write || !wanted.is_shown_by(&entry.service.status));
         let Some(wanted) = wanted else {
             // What it no longer has can go now.
             for address in self.ledger.addresses_of(key) {
@@ -63,7 +64,7 @@ impl Allocator {
             self.agenda.set_alarm(Task::Service(key.clone()), time);
             return None;
         }
-        let patch = wanted.into_patch(entry, now.wall);
+        let patch = wanted.into_patch(entry, finalizer, now.wall);
         if let Some(entry) = self.services.get_mut(key) {
             let told = || entry.service.status.condition.clone();
             entry.told.get_or_insert_with(told);
@@ -142,7 +143,7 @@ impl Allocator {
     }
 
     /// Whether what a Service shows comes from us: then it is ours to take away.
-    fn explains(&self, service: &Service) -> bool {
+    pub(super) fn explains(&self, service: &Service) -> bool {
         let was_assigned = service
             .status
             .condition
@@ -204,7 +205,7 @@ impl WantedStatus {
         ingress && condition && self.allocated_from == status.allocated_from
     }
 
-    fn into_patch(self, entry: &ServiceEntry, now: Timestamp) -> ServicePatch {
+    fn into_patch(self, entry: &ServiceEntry, finalizer: FinalizerEdit, now: Timestamp) -> ServicePatch {
         let service = &entry.service;
         // A write that must land has to change something: the API server drops one that does not.
         let before = service.status.condition.as_ref().filter(|_| !entry.must_write);
@@ -215,6 +216,7 @@ impl WantedStatus {
             ingress: self.ingress,
             condition: self.condition.map(|condition| keep_since(condition, before, now)),
             allocated_from: self.allocated_from,
+            finalizer,
         }
     }
 }

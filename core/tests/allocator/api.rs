@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
-use ferrolb_core::allocator::{Call, Event, Outcome, PoolPatch, ServicePatch, Stored};
+use ferrolb_core::allocator::{Call, Event, FinalizerEdit, Outcome, PoolPatch, ServicePatch, Stored};
 use ferrolb_core::claim::{Claim, ClaimSpec};
 use ferrolb_core::object::{ResourceVersion, Uid};
 use ferrolb_core::pool::{Pool, PoolName};
@@ -35,6 +35,8 @@ pub(crate) struct Objects {
     pub(crate) nodes: BTreeMap<String, BTreeSet<IpAddr>>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
     pub(crate) claims: BTreeMap<IpAddr, Claim>,
+    /// Services that are deleted, and stay until nothing keeps them.
+    pub(crate) terminating: BTreeSet<ServiceKey>,
 }
 
 // === impl Api ===
@@ -108,8 +110,20 @@ impl Api {
         }
     }
 
+    /// Deletes a Service, at once or as soon as its finalizer is off.
     pub(crate) fn delete_service(&mut self, key: &ServiceKey) {
+        if self.services[key].status.has_finalizer {
+            if self.terminating.insert(key.clone()) {
+                self.edit_service(key, |service| {
+                    if service.request.eligibility == Eligibility::Eligible {
+                        service.request.eligibility = Eligibility::Deleting;
+                    }
+                });
+            }
+            return;
+        }
         self.revision += 1;
+        self.terminating.remove(key);
         let service = self.services.remove(key).expect("the service exists");
         if service.request.eligibility != Eligibility::NotLoadBalancer {
             self.log.push(Event::ServiceDeleted(key.clone()));
@@ -294,10 +308,24 @@ impl Api {
         }
         status.condition.clone_from(&patch.condition);
         status.allocated_from.clone_from(&patch.allocated_from);
+        match patch.finalizer {
+            FinalizerEdit::Keep => {}
+            FinalizerEdit::Add if self.terminating.contains(&patch.key) => {
+                return Outcome::Rejected(
+                    "no new finalizers can be added if the object is being deleted".to_owned(),
+                );
+            }
+            FinalizerEdit::Add => status.has_finalizer = true,
+            FinalizerEdit::Remove => status.has_finalizer = false,
+        }
         if status != service.status {
             self.edit_service(&patch.key, |service| service.status = status);
         }
-        done(Stored::Service(self.services[&patch.key].clone()))
+        let stored = done(Stored::Service(self.services[&patch.key].clone()));
+        if self.terminating.contains(&patch.key) && !self.services[&patch.key].status.has_finalizer {
+            self.delete_service(&patch.key);
+        }
+        stored
     }
 
     fn patch_pool(&mut self, patch: &PoolPatch) -> Outcome {

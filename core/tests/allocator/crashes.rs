@@ -195,7 +195,9 @@ fn a_former_leader_that_meets_another_version_lets_nothing_go() {
         world.step(0);
     }
     world.depose();
-    world.replicas.push(Replica::start(&world.api, world.now));
+    world
+        .replicas
+        .push(Replica::start(&world.api, world.options, world.now));
     world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
     while world.shown("s1") != ["1.2.3.0"] {
         world.step(1);
@@ -225,7 +227,9 @@ fn a_former_leader_that_has_met_a_write_of_its_successor_lets_nothing_go() {
         .api
         .edit_service(&key("s1"), |service| service.request.ports.clear());
     world.depose();
-    world.replicas.push(Replica::start(&world.api, world.now));
+    world
+        .replicas
+        .push(Replica::start(&world.api, world.options, world.now));
     // The successor has the claim, and its write of the status is under way.
     while !matches!(world.replicas[1].calls.first(), Some((_, Call::PatchService(_)))) {
         if world.replicas[1].calls.is_empty() {

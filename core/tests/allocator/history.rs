@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ferrolb_core::allocator::{Call, Outcome};
+use ferrolb_core::allocator::{Call, Options, Outcome};
 use ferrolb_core::claim::{Claim, ClaimSpec, ClaimState};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Call(usize, Calling),
     /// A write that got no answer lands at last.
     LandLate(usize),
+    /// Controllers that start from now on set finalizers, or take them off.
+    SetFinalizer(bool),
     /// All controllers die.
     Crash,
     /// A standby leads, with caches that lag; the old leader does not know yet.
@@ -122,6 +124,7 @@ pub(crate) enum Vandalism {
 pub(crate) struct History {
     pub(crate) world: World,
     lost: VecDeque<Call>,
+    next: Options,
 }
 
 /// Of two namespaces.
@@ -141,7 +144,8 @@ impl History {
         let mut world = World::new();
         world.is_vandalized = is_vandalized;
         let lost = VecDeque::new();
-        Self { world, lost }
+        let next = world.options;
+        Self { world, lost, next }
     }
 
     pub(crate) fn take(&mut self, step: Step) {
@@ -158,15 +162,19 @@ impl History {
                     self.world.land(&call);
                 }
             }
+            Step::SetFinalizer(service_finalizer) => self.next = Options { service_finalizer },
             Step::Crash => {
                 self.retire(0);
-                let (api, now) = (&self.world.api, self.world.now);
-                self.world.replicas = vec![Replica::promote(api, [0; Kind::ALL.len()], now)];
+                self.world.options = self.next;
+                let lags = [0; Kind::ALL.len()];
+                let replica = Replica::promote(&self.world.api, lags, self.next, self.world.now);
+                self.world.replicas = vec![replica];
             }
             Step::TakeOver(lags) => {
                 self.retire(1);
                 self.world.depose();
-                let replica = Replica::promote(&self.world.api, lags, self.world.now);
+                self.world.options = self.next;
+                let replica = Replica::promote(&self.world.api, lags, self.next, self.world.now);
                 self.world.replicas.push(replica);
             }
             Step::Retire => self.retire(1),
@@ -201,6 +209,10 @@ impl History {
         if before.is_some_and(|before| is_headless(before) != is_headless(&request)) {
             // That cannot be edited: people delete it and create another.
             api.delete_service(&key);
+        }
+        if api.terminating.contains(&key) {
+            // Nobody comes back from being deleted.
+            return;
         }
         match api.services.get(&key).map(|service| service.request.eligibility) {
             // Nobody comes back from being deleted.

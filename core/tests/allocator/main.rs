@@ -18,6 +18,7 @@ mod api;
 mod crashes;
 mod examples;
 mod exhaustive;
+mod finalizer;
 mod history;
 mod notices;
 mod objects;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::allocator::{Call, Outcome};
+use ferrolb_core::allocator::{Call, Options, Outcome};
 use ferrolb_core::claim::{ClaimState, Holder};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::range::{AddressRange, is_buggy};
@@ -194,6 +194,27 @@ fn check_marks(service: &Service, was_restarted: bool) {
                 condition.is_none() || is_excused,
                 "{key} still carries our condition: {condition:?}"
             );
+        }
+    }
+}
+
+/// A finalizer of ours is on whoever holds an address, if that is wanted, and keeps nobody else.
+///
+/// A stranger may delete the claim that tells of it, or write a status that is not ours.
+pub(crate) fn check_finalizers(api: &Api, options: Options, is_vandalized: bool) {
+    for service in api.services.values() {
+        let (key, has_it) = (&service.key, service.status.has_finalizer);
+        let holds = api.claims.values().any(|claim| claim.names(key));
+        match service.request.eligibility {
+            Eligibility::ForeignClass => {}
+            Eligibility::Eligible if holds => assert_eq!(
+                has_it, options.service_finalizer,
+                "the finalizer of {key}, which holds an address"
+            ),
+            Eligibility::Eligible | Eligibility::NotLoadBalancer | Eligibility::Deleting => assert!(
+                !has_it || is_vandalized,
+                "{key} holds nothing, and the finalizer is on it: {service:?}"
+            ),
         }
     }
 }

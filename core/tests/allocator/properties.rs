@@ -79,6 +79,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         24 => (any_number(), any_call()).prop_map(|(replica, calling)| Step::Call(replica, calling)),
         2 => any_number().prop_map(Step::LandLate),
         2 => prop_oneof![
+            1 => any::<bool>().prop_map(Step::SetFinalizer),
             2 => Just(Step::Crash),
             3 => std::array::from_fn::<_, { Kind::ALL.len() }, _>(|_| 0_usize..4).prop_map(Step::TakeOver),
             1 => Just(Step::Retire),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Outcome};
+use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Options, Outcome};
 use ferrolb_core::pool::PoolName;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_core::time::{Now, Time, Timestamp};
@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) now: Now,
     pub(crate) replicas: Vec<Replica>,
+    /// With which every controller is started from now on.
+    pub(crate) options: Options,
     /// Whether strangers write claims and status: then a write may be wrong by the time it lands.
     pub(crate) is_vandalized: bool,
     /// Whether there was a time without a controller.
@@ -96,11 +98,13 @@ impl World {
             time: Time::ZERO,
             wall: Timestamp(1_000_000),
         };
-        let replicas = vec![Replica::start(&api, now)];
+        let options = Options::default();
+        let replicas = vec![Replica::start(&api, options, now)];
         Self {
             api,
             now,
             replicas,
+            options,
             is_vandalized: false,
             was_restarted: false,
         }
@@ -109,7 +113,13 @@ impl World {
     /// Kills every controller and starts one anew. What is under way is lost.
     pub(crate) fn restart(&mut self) {
         self.was_restarted = true;
-        self.replicas = vec![Replica::start(&self.api, self.now)];
+        self.replicas = vec![Replica::start(&self.api, self.options, self.now)];
+    }
+
+    /// Restarts the controller with another option.
+    pub(crate) fn restart_with(&mut self, service_finalizer: bool) {
+        self.options = Options { service_finalizer };
+        self.restart();
     }
 
     /// The leaders lead no more, and do not know it.
@@ -243,6 +253,7 @@ impl World {
     /// What the controller does from here on is nothing: also after a restart.
     pub(crate) fn assert_at_rest(&mut self) {
         oracle::check_at_rest(&self.api, self.now.wall, self.was_restarted);
+        oracle::check_finalizers(&self.api, self.options, self.is_vandalized);
         let writes = self.api.writes.len();
         self.run(Duration::from_secs(600));
         assert_eq!(
@@ -281,8 +292,8 @@ impl World {
 
 impl Replica {
     /// A controller that has just become leader and has listed everything.
-    pub(crate) fn start(api: &Api, now: Now) -> Self {
-        let mut replica = Self::new();
+    pub(crate) fn start(api: &Api, options: Options, now: Now) -> Self {
+        let mut replica = Self::new(options);
         replica.relist(api, now);
         replica.allocator.apply(Event::Synced, now);
         replica
@@ -290,8 +301,8 @@ impl Replica {
 
     /// A standby that has just become leader, with caches that lag behind, each by so many of its
     /// own events.
-    pub(crate) fn promote(api: &Api, lags: [usize; Kind::ALL.len()], now: Now) -> Self {
-        let mut replica = Self::new();
+    pub(crate) fn promote(api: &Api, lags: [usize; Kind::ALL.len()], options: Options, now: Now) -> Self {
+        let mut replica = Self::new(options);
         for kind in Kind::ALL {
             let of_kind = |index: &usize| Kind::of(&api.log[*index]) == kind;
             let lag = lags[kind as usize];
@@ -311,9 +322,9 @@ impl Replica {
         replica
     }
 
-    fn new() -> Self {
+    fn new(options: Options) -> Self {
         Self {
-            allocator: Allocator::default(),
+            allocator: Allocator::with(options),
             cursors: [0; Kind::ALL.len()],
             calls: Vec::new(),
             notices: Vec::new(),

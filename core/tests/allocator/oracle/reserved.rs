@@ -96,8 +96,10 @@ pub(super) fn check_service(
                 && claim.spec.last_holder.as_ref() == Some(key)
                 && !claim.spec.is_reserved_from(key)
         });
-        let is_of_pool = belongs.get(address) == Some(&pool) && !is_frozen(&api.pools[&pool]);
-        held.contains(address) || (is_of_pool && (is_free || rests))
+        let is_of_pool = belongs.get(address) == Some(&pool);
+        // Who has what is reserved beside it is not moved when the pool is split.
+        let is_kept = held.contains(address) && (is_of_pool || held.is_superset(&reserved));
+        is_kept || (is_of_pool && !is_frozen(&api.pools[&pool]) && (is_free || rests))
     };
     let other = wanted.iter().find(|family| {
         let mut of_family = reserved
@@ -109,9 +111,8 @@ pub(super) fn check_service(
         (Some(asked), _) => asked.difference(&reserved).all(is_to_be_had),
         (None, None) => true,
         (None, Some(other)) => {
-            let mut of_pool = belongs.iter().filter(|(_, owner)| **owner == pool);
-            let has_it = held.iter().any(|address| Family::of(*address) == *other);
-            has_it || of_pool.any(|(address, _)| Family::of(*address) == *other && is_to_be_had(address))
+            let mut known = held.iter().chain(belongs.keys());
+            known.any(|address| Family::of(*address) == *other && is_to_be_had(address))
         }
     };
     let is_optional = service.request.family_policy == FamilyPolicy::PreferDualStack && agreed.is_none();

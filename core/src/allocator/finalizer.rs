@@ -1,0 +1,74 @@
+//! Whether a Service carries `service.kubernetes.io/load-balancer-cleanup`.
+//!
+//! Without the option nothing of it is needed: a claim outlives its Service, and who is gone is
+//! found out by a read. With it, a Service is not gone before its addresses are given back: the
+//! finalizer is set by the write that first shows an address, and taken off once every claim has
+//! let the Service go and nobody answers any more; only then does a claim rest.
+//!
+//! The name is not ours alone. On a Service that somebody else serves it is theirs.
+
+use crate::allocator::Allocator;
+use crate::allocator::call::FinalizerEdit;
+use crate::allocator::services::ServiceEntry;
+use crate::request::{Eligibility, Service};
+use crate::service::ServiceKey;
+
+// === impl Allocator ===
+
+impl Allocator {
+    /// What the next write does to the finalizer of a Service that the watch shows.
+    pub(super) fn finalizer_edit(&self, entry: &ServiceEntry) -> FinalizerEdit {
+        let service = &entry.service;
+        let has_it = service.status.has_finalizer;
+        let holds = !entry.decision.addresses.is_empty();
+        match service.request.eligibility {
+            Eligibility::Eligible if self.options.service_finalizer && holds => match has_it {
+                true => FinalizerEdit::Keep,
+                false => FinalizerEdit::Add,
+            },
+            _ if !has_it || !self.is_finalizer_ours(service) => FinalizerEdit::Keep,
+            // Whoever sets it again after we took it off is somebody else.
+            Eligibility::Eligible if !self.options.service_finalizer => match entry.has_lost_finalizer {
+                true => FinalizerEdit::Keep,
+                false => FinalizerEdit::Remove,
+            },
+            Eligibility::Eligible | Eligibility::Deleting | Eligibility::NotLoadBalancer => {
+                match self.is_let_go(&service.key) {
+                    true => FinalizerEdit::Remove,
+                    false => FinalizerEdit::Keep,
+                }
+            }
+            Eligibility::ForeignClass => FinalizerEdit::Keep,
+        }
+    }
+
+    /// Whether the finalizer keeps a claim of a Service from resting.
+    pub(super) fn awaits_finalizer(&self, entry: &ServiceEntry) -> bool {
+        let service = &entry.service;
+        let holds = !entry.decision.addresses.is_empty();
+        let is_kept = match service.request.eligibility {
+            Eligibility::Eligible => self.options.service_finalizer && !holds,
+            Eligibility::Deleting | Eligibility::NotLoadBalancer => true,
+            Eligibility::ForeignClass => false,
+        };
+        is_kept && service.status.has_finalizer && self.is_finalizer_ours(service)
+    }
+
+    /// Whether every claim has let a Service go, and nobody answers for it any more.
+    pub(super) fn is_let_go(&self, key: &ServiceKey) -> bool {
+        self.ledger.addresses_of(key).into_iter().all(|address| {
+            self.ledger.slot(address).is_none_or(|slot| {
+                let has_it = slot.names(key) || slot.holders.contains(key);
+                let is_answered = slot.is_releasing_from(key) && !slot.is_withdrawn;
+                !has_it && !is_answered
+            })
+        })
+    }
+
+    /// Whether nothing says that somebody else serves a Service.
+    pub(super) fn is_finalizer_ours(&self, service: &Service) -> bool {
+        let shows_nothing = service.status.ingress.is_empty();
+        let is_foreign = service.request.eligibility == Eligibility::ForeignClass;
+        !is_foreign && (shows_nothing || self.explains(service))
+    }
+}
