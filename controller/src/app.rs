@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrolb_core::allocator::Options;
 use ferrolb_crds::convert::{claim, node, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_runtime::admin::{self, Pages, StateSource};
@@ -97,6 +98,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
     );
     let lending = Lending {
+        options: Options {
+            service_finalizer: args.service_finalizer,
+        },
         inbox,
         questions: asked,
         leadership: leadership.clone(),

@@ -62,6 +62,19 @@ pub struct Args {
     )]
     pub handle_unset_class: bool,
 
+    /// Keep Services that hold addresses from being gone before their addresses are given back, by
+    /// the finalizer service.kubernetes.io/load-balancer-cleanup; off takes it off all Services
+    #[arg(
+        long,
+        env = "FERROLB_SERVICE_FINALIZER",
+        value_name = "BOOL",
+        default_value_t = false,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        action = ArgAction::Set
+    )]
+    pub service_finalizer: bool,
+
     /// Secret to create with a random gossip key if it does not exist; empty to create none
     #[arg(
         long,
@@ -118,10 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn booleans_default_to_true_and_take_a_value() {
+    fn booleans_have_a_default_and_take_a_value() {
         let args = mk_args(&["--leader-elect=false", "--handle-unset-class=false"]);
         assert!(!args.leader_elect && !args.handle_unset_class);
         let args = mk_args(&["--leader-elect"]);
-        assert!(args.leader_elect && args.handle_unset_class);
+        assert!(args.leader_elect && args.handle_unset_class && !args.service_finalizer);
+        assert!(mk_args(&["--service-finalizer"]).service_finalizer);
     }
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::address::claim_name;
-use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Outcome, Regarding};
+use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Options, Outcome, Regarding};
 use ferrolb_core::time::{Now, Time, Timestamp};
 use ferrolb_crds::{GROUP, VERSION};
 use ferrolb_runtime::clock;
@@ -59,6 +59,8 @@ pub type Question = oneshot::Sender<Value>;
 
 /// What the task is connected to.
 pub struct Lending {
+    /// What an administrator decides for all Services.
+    pub options: Options,
     /// What the watches show.
     pub inbox: mpsc::Receiver<Input>,
     /// Questions of the admin server.
@@ -75,6 +77,7 @@ pub struct Lending {
 
 /// The task at work.
 struct Lender {
+    options: Options,
     world: World,
     reign: Option<Reign>,
     executor: Executor,
@@ -100,6 +103,7 @@ impl Lending {
     /// unknown, as after a crash.
     pub async fn run(self, stop: Shutdown) {
         let Self {
+            options,
             mut inbox,
             mut questions,
             mut leadership,
@@ -108,6 +112,7 @@ impl Lending {
             metrics,
         } = self;
         let mut lender = Lender {
+            options,
             world: World::default(),
             reign: None,
             executor,
@@ -150,7 +155,7 @@ impl Lender {
         self.metrics.leading(term.is_some());
         // Dropping the old reign aborts its calls.
         self.reign = term.map(|term| {
-            let mut reign = Reign::new(term);
+            let mut reign = Reign::new(term, self.options);
             let now = now();
             for event in self.world.everything() {
                 reign.allocator.apply(event, now);
@@ -290,10 +295,10 @@ impl Lender {
 // === impl Reign ===
 
 impl Reign {
-    fn new(term: Term) -> Self {
+    fn new(term: Term, options: Options) -> Self {
         Self {
             term,
-            allocator: Allocator::default(),
+            allocator: Allocator::with(options),
             is_synced: false,
             calls: JoinSet::new(),
             under_way: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! The bodies of our writes. Each names the version that it is based on, and touches only what is
 //! the controller's.
 
-use ferrolb_core::allocator::{PoolPatch, ServicePatch};
+use ferrolb_core::allocator::{FinalizerEdit, PoolPatch, ServicePatch};
 use ferrolb_core::claim::ClaimSpec;
 use ferrolb_core::object::ResourceVersion;
 use ferrolb_crds::annotation::{ADDRESS_ASSIGNED, ALLOCATED_FROM_POOL, POOL_LABEL};
@@ -29,6 +29,7 @@ pub fn service(patch: &ServicePatch) -> Value {
         ingress,
         condition,
         allocated_from,
+        finalizer,
     } = patch;
     let mut status = Map::new();
     if let Some(addresses) = ingress {
@@ -49,13 +50,17 @@ pub fn service(patch: &ServicePatch) -> Value {
         |condition| json!(api_condition(ADDRESS_ASSIGNED, condition)),
     );
     status.insert("conditions".to_owned(), json!([condition]));
-    json!({
-        "metadata": {
-            "resourceVersion": resource_version.as_str(),
-            "annotations": {ALLOCATED_FROM_POOL: allocated_from.as_ref().map(ToString::to_string)},
-        },
-        "status": status,
-    })
+    let mut metadata = json!({
+        "resourceVersion": resource_version.as_str(),
+        "annotations": {ALLOCATED_FROM_POOL: allocated_from.as_ref().map(ToString::to_string)},
+    });
+    // The finalizers of others stay: the first is merged into their list, the second taken out.
+    match finalizer {
+        FinalizerEdit::Keep => {}
+        FinalizerEdit::Add => metadata["finalizers"] = json!([FINALIZER]),
+        FinalizerEdit::Remove => metadata["$deleteFromPrimitiveList/finalizers"] = json!([FINALIZER]),
+    }
+    json!({"metadata": metadata, "status": status})
 }
 
 /// The merge patch of a claim: every field that is the controller's, null where there is nothing.
@@ -114,6 +119,7 @@ mod tests {
                 since: Timestamp(1_767_225_600),
             }),
             allocated_from: Some("home".into()),
+            finalizer: FinalizerEdit::Keep,
         }
     }
 
@@ -154,6 +160,25 @@ mod tests {
     }
 
     #[test]
+    fn the_finalizer_is_set_and_taken_off_beside_those_of_others() {
+        let metadata = |finalizer| {
+            let patch = ServicePatch {
+                finalizer,
+                ..mk_patch()
+            };
+            service(&patch)["metadata"].clone()
+        };
+        let name = "service.kubernetes.io/load-balancer-cleanup";
+        let mut expected = metadata(FinalizerEdit::Keep);
+        assert_eq!(expected.as_object().map(Map::len), Some(2));
+        expected["finalizers"] = json!([name]);
+        assert_eq!(metadata(FinalizerEdit::Add), expected);
+        let mut expected = metadata(FinalizerEdit::Keep);
+        expected["$deleteFromPrimitiveList/finalizers"] = json!([name]);
+        assert_eq!(metadata(FinalizerEdit::Remove), expected);
+    }
+
+    #[test]
     fn an_ingress_that_is_not_ours_to_write_is_not_mentioned() {
         let patch = ServicePatch {
             ingress: None,
@@ -180,5 +205,12 @@ mod tests {
             "spec": {"pool": null, "state": null, "stateSince": null, "heldBy": null, "lastHolder": null, "holders": null},
         });
         assert_eq!(claim(&"41".into(), &spec), expected);
+        // What a person writes into a reservation is not mentioned, whatever it is.
+        let reservation = ClaimSpec {
+            reserved: true,
+            reserved_for: vec![ServiceKey::new("default", "web")],
+            ..spec
+        };
+        assert_eq!(claim(&"41".into(), &reservation), expected);
     }
 }

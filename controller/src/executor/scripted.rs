@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ferrolb_core::allocator::FinalizerEdit;
 use ferrolb_core::claim::{ClaimState, Holder};
 use ferrolb_core::condition::Condition;
 use ferrolb_core::pool::{Capacity, PoolStatus};
@@ -65,6 +66,7 @@ fn mk_patch() -> ServicePatch {
             since: Timestamp(1_767_225_600),
         }),
         allocated_from: Some("home".into()),
+        finalizer: FinalizerEdit::Add,
     }
 }
 

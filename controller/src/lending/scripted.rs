@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ferrolb_core::allocator::Options;
 use ferrolb_core::selector::Labels;
 use ferrolb_crds::convert::{claim, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
@@ -43,6 +44,7 @@ impl Stage {
         let mut registry = Registry::default();
         let (notices, _publisher) = notices::channel("us".to_owned(), &mut registry);
         let lending = Lending {
+            options: Options::default(),
             inbox,
             questions: asked,
             leadership,

@@ -98,6 +98,7 @@ fn version_and_help_say_what_it_is() -> Result<()> {
         "--leader-elect",
         "--load-balancer-class",
         "--handle-unset-class",
+        "--service-finalizer",
         "--gossip-secret",
     ];
     let mut rest = help.as_str();
