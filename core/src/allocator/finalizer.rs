@@ -54,14 +54,21 @@ impl Allocator {
         is_kept && service.status.has_finalizer && self.is_finalizer_ours(service)
     }
 
-    /// Whether every claim has let a Service go, and nobody answers for it any more.
+    /// Whether no claim waits for a Service but for its finalizer: it shows no address, and nobody
+    /// answers for one because of it.
+    ///
+    /// Where others hold the address, somebody goes on answering; and of several who leave together
+    /// the first stays until nobody does.
     pub(super) fn is_let_go(&self, key: &ServiceKey) -> bool {
+        let entry = self.services.get(key);
         self.ledger.addresses_of(key).into_iter().all(|address| {
-            self.ledger.slot(address).is_none_or(|slot| {
-                let has_it = slot.names(key) || slot.holders.contains(key);
-                let is_answered = slot.is_releasing_from(key) && !slot.is_withdrawn;
-                !has_it && !is_answered
-            })
+            let Some(slot) = self.ledger.slot(address) else {
+                return true;
+            };
+            let shows = entry.is_some_and(|entry| entry.shows(address));
+            let has_it = slot.holders.contains_key(key) || slot.is_left_to(key);
+            let is_answered = slot.is_releasing_from(key) && !slot.is_withdrawn;
+            !shows && !has_it && !is_answered
         })
     }
 

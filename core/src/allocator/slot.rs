@@ -162,6 +162,13 @@ impl Slot {
         })
     }
 
+    /// Whether nobody is to hold the address, and this Service is the last one that the claim will
+    /// name.
+    pub(super) fn is_left_to(&self, key: &ServiceKey) -> bool {
+        let first = self.live.as_ref().and_then(|claim| claim.spec.holders.first());
+        self.holders.is_empty() && first.is_some_and(|first| first.service == *key)
+    }
+
     /// Whether the last holder, on its way out, is this Service.
     pub(super) fn is_releasing_from(&self, key: &ServiceKey) -> bool {
         let mut live = self.live.iter();

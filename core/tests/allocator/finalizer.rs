@@ -230,3 +230,63 @@ fn a_removal_that_was_lost_is_made_again() {
         world.assert_at_rest();
     }
 }
+
+#[test]
+fn sharers_go_one_by_one_and_the_last_one_waits_until_nobody_answers() {
+    for first in ["s1", "s2"] {
+        let mut world = mk_world();
+        world.api.edit_service(&key("s1"), |service| {
+            service.request.sharing_key = Some("k".to_owned())
+        });
+        let mut other = mk_service("s2");
+        other.request.sharing_key = Some("k".to_owned());
+        other.request.ports[0].port = 81;
+        world.api.create_service(other);
+        world.run(SOON);
+        assert_eq!(world.shown("s2"), ["1.2.3.0"]);
+        assert!(has_finalizer(&world, "s2"));
+        world.api.delete_service(&key(first));
+        world.settle();
+        assert!(
+            !world.api.services.contains_key(&key(first)),
+            "others go on answering"
+        );
+        assert_eq!(world.api.claims[&ip("1.2.3.0")].spec.holders.len(), 1);
+        let second = if first == "s1" { "s2" } else { "s1" };
+        world.api.delete_service(&key(second));
+        world.settle();
+        assert!(has_finalizer(&world, second), "somebody still answers");
+        world.run(SOON);
+        assert_eq!(world.api.services.len(), 0);
+        world.run(Duration::from_secs(70));
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn sharers_that_are_deleted_together_go_together() {
+    for steps in 0..30 {
+        let mut world = mk_world();
+        world.api.edit_service(&key("s1"), |service| {
+            service.request.sharing_key = Some("k".to_owned())
+        });
+        let mut other = mk_service("s2");
+        other.request.sharing_key = Some("k".to_owned());
+        other.request.ports[0].port = 81;
+        world.api.create_service(other);
+        world.run(SOON);
+        world.api.delete_service(&key("s1"));
+        world.api.delete_service(&key("s2"));
+        for _ in 0..steps {
+            world.step(0);
+        }
+        if steps % 2 == 0 {
+            world.restart_with(steps % 4 == 0);
+        }
+        world.run(SOON);
+        assert_eq!(world.api.services.len(), 0, "after {steps} steps");
+        world.run(Duration::from_secs(70));
+        assert_eq!(world.api.claims.len(), 0);
+        world.assert_at_rest();
+    }
+}

@@ -567,6 +567,26 @@ fn who_may_share_a_reservation_waits_for_the_other() {
 }
 
 #[test]
+fn those_for_whom_an_address_is_reserved_share_it_if_they_could_share_any() {
+    let mut world = mk_world(&[("1.2.3.6", &["s1", "s2", "s3"])]);
+    for (name, sharing_key, port) in [("s1", "k", 80), ("s2", "k", 81), ("s3", "k", 80), ("s4", "k", 82)] {
+        let mut service = mk_service(name);
+        service.request.sharing_key = Some(sharing_key.to_owned());
+        service.request.ports[0].port = port;
+        world.api.create_service(service);
+        world.run(SOON);
+    }
+    assert_eq!(world.shown("s1"), ["1.2.3.6"]);
+    assert_eq!(world.shown("s2"), ["1.2.3.6"]);
+    assert_eq!(world.reason("s3"), "AddressInUse");
+    assert_eq!(
+        world.shown("s4"),
+        ["1.2.3.0"],
+        "not for others, whatever their key"
+    );
+}
+
+#[test]
 fn a_reservation_made_while_its_address_is_being_lent_is_respected() {
     let mut world = mk_world(&[]);
     world.api.create_service(mk_service("s1"));
