@@ -265,7 +265,7 @@ fn a_service_of_another_type_loses_its_marks_also_if_somebody_empties_the_claim_
     world.api.edit_service(&key("s1"), |service| {
         service.request.eligibility = Eligibility::NotLoadBalancer;
     });
-    let replica = Replica::start(&world.api, world.now);
+    let replica = Replica::start(&world.api, world.options, world.now);
     world.replicas.push(replica);
     world
         .api

@@ -70,7 +70,7 @@ async fn the_finalizer_is_on_who_holds_an_address_and_keeps_nobody_for_ever() ->
     );
     tenant.service("kept", kept).await?;
     tenant.shows("kept", &["10.48.0.1"]).await?;
-    has(&tenant, "kept", &["example.com/keep", FINALIZER]).await?;
+    has(&tenant, "kept", &[FINALIZER, "example.com/keep"]).await?;
     tenant.delete("kept").await?;
     has(&tenant, "kept", &["example.com/keep"]).await?;
     tenant.has_no_claim("10.48.0.1").await?;
