@@ -251,7 +251,7 @@ fn interleave(story: &Story, before: usize, order: u32, steps: u32) {
         world.step(0);
     }
     world.depose();
-    let successor = Replica::start(&world.api, world.now);
+    let successor = Replica::start(&world.api, world.options, world.now);
     world.replicas.push(successor);
     for step in 0..steps {
         let turn = usize::from(order & (1 << step) != 0);
