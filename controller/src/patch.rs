@@ -50,16 +50,18 @@ pub fn service(patch: &ServicePatch) -> Value {
         |condition| json!(api_condition(ADDRESS_ASSIGNED, condition)),
     );
     status.insert("conditions".to_owned(), json!([condition]));
-    let mut metadata = json!({
-        "resourceVersion": resource_version.as_str(),
-        "annotations": {ALLOCATED_FROM_POOL: allocated_from.as_ref().map(ToString::to_string)},
-    });
-    // The finalizers of others stay: the first is merged into their list, the second taken out.
-    match finalizer {
-        FinalizerEdit::Keep => {}
-        FinalizerEdit::Add => metadata["finalizers"] = json!([FINALIZER]),
-        FinalizerEdit::Remove => metadata["$deleteFromPrimitiveList/finalizers"] = json!([FINALIZER]),
-    }
+    let annotations = json!({ALLOCATED_FROM_POOL: allocated_from.as_ref().map(ToString::to_string)});
+    let mut metadata = Map::from_iter([
+        ("resourceVersion".to_owned(), resource_version.as_str().into()),
+        ("annotations".to_owned(), annotations),
+    ]);
+    // The finalizers of others stay: ours is merged into their list, or taken out of it.
+    let finalizers = match finalizer {
+        FinalizerEdit::Keep => None,
+        FinalizerEdit::Add => Some("finalizers"),
+        FinalizerEdit::Remove => Some("$deleteFromPrimitiveList/finalizers"),
+    };
+    metadata.extend(finalizers.map(|directive| (directive.to_owned(), json!([FINALIZER]))));
     json!({"metadata": metadata, "status": status})
 }
 

@@ -236,7 +236,7 @@ fn sharers_go_one_by_one_and_the_last_one_waits_until_nobody_answers() {
     for first in ["s1", "s2"] {
         let mut world = mk_world();
         world.api.edit_service(&key("s1"), |service| {
-            service.request.sharing_key = Some("k".to_owned())
+            service.request.sharing_key = Some("k".to_owned());
         });
         let mut other = mk_service("s2");
         other.request.sharing_key = Some("k".to_owned());
@@ -268,7 +268,7 @@ fn sharers_that_are_deleted_together_go_together() {
     for steps in 0..30 {
         let mut world = mk_world();
         world.api.edit_service(&key("s1"), |service| {
-            service.request.sharing_key = Some("k".to_owned())
+            service.request.sharing_key = Some("k".to_owned());
         });
         let mut other = mk_service("s2");
         other.request.sharing_key = Some("k".to_owned());
