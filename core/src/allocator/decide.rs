@@ -210,7 +210,7 @@ impl<'a> Decider<'a> {
     /// What a Service needs of a pool: who has the one address of it already waits for the other.
     fn need_of(&self, pool: &PoolName, wish: &Wish) -> FamilyNeed {
         let mut missing = wish.need.families().iter().filter(|family| {
-            self.tied(pool, **family, wish).is_none() && self.shared(pool, **family).is_none()
+            self.tied(pool, **family, wish).is_none() && self.shared(pool, **family, wish).is_none()
         });
         match (wish.need, missing.next(), missing.next()) {
             (FamilyNeed::Both, Some(family), None) => FamilyNeed::One(*family),
@@ -229,14 +229,16 @@ impl<'a> Decider<'a> {
     }
 
     /// The first address of a pool and family that the Service may share.
-    fn shared(&self, pool: &PoolName, family: Family) -> Option<IpAddr> {
+    fn shared(&self, pool: &PoolName, family: Family, wish: &Wish) -> Option<IpAddr> {
+        self.terms.key.as_ref()?;
         let seeker = Seeker {
             namespace: &self.service.key.namespace,
             terms: &self.terms,
         };
         let is_joinable = |address| {
             let slot = self.ledger.slot(address);
-            slot.is_some_and(|slot| self.may_join(pool, slot).is_ok())
+            let alone = Granted::from([(address, pool.clone())]);
+            slot.is_some_and(|slot| self.may_join(pool, slot).is_ok()) && self.fits_quota(pool, &alone, wish)
         };
         self.ledger.first_shared(pool, family, seeker, is_joinable)
     }
@@ -513,7 +515,7 @@ impl<'a> Decider<'a> {
     ) -> Option<Granted> {
         for family in families {
             let tied = self.tied(pool, *family, wish);
-            let address = match tied.or_else(|| self.shared(pool, *family)) {
+            let address = match tied.or_else(|| self.shared(pool, *family, wish)) {
                 Some(address) => address,
                 None => self.ledger.first_free(pool, *family)?,
             };

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ferrolb_core::allocator::{Call, Options, Outcome};
-use ferrolb_core::claim::{Claim, ClaimSpec, ClaimState};
+use ferrolb_core::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
 use ferrolb_core::selector::Labels;
@@ -114,7 +114,11 @@ pub(crate) enum Vandalism {
     ChangePorts,
     SetState(Option<ClaimState>),
     EmptyHolders,
-    GiveTo(usize),
+    DropHolder(usize),
+    /// Put another Service into the place of one.
+    GiveTo(usize, usize),
+    /// Have another Service say what the first one says.
+    AddHolder(usize),
     SetLastHolder(usize),
     DateForward,
 }
@@ -412,9 +416,24 @@ impl Vandalism {
             }),
             Self::SetState(state) => edit(&|spec| spec.state = state),
             Self::EmptyHolders => edit(&|spec| spec.holders.clear()),
-            Self::GiveTo(number) => edit(&|spec| {
-                if let Some(holder) = spec.holders.first_mut() {
-                    holder.service = service_key(number);
+            Self::DropHolder(place) => edit(&|spec| {
+                if place < spec.holders.len() {
+                    spec.holders.remove(place);
+                }
+            }),
+            Self::GiveTo(place, number) => edit(&|spec| {
+                let service = service_key(number);
+                // The API server refuses a list that names one twice.
+                let is_named = spec.holders.iter().any(|holder| holder.service == service);
+                if let Some(holder) = spec.holders.get_mut(place).filter(|_| !is_named) {
+                    holder.service = service;
+                }
+            }),
+            Self::AddHolder(number) => edit(&|spec| {
+                let service = service_key(number);
+                let is_named = spec.holders.iter().any(|holder| holder.service == service);
+                if let Some(holder) = spec.holders.first().cloned().filter(|_| !is_named) {
+                    spec.holders.push(Holder { service, ..holder });
                 }
             }),
             Self::SetLastHolder(number) => edit(&|spec| spec.last_holder = Some(service_key(number))),

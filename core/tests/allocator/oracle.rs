@@ -3,17 +3,17 @@
 //! The oracle knows the objects and the rules, not the allocator: it lists hosts one by one.
 
 mod reserved;
+pub(crate) mod sharers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::allocator::{Call, Options, Outcome};
-use ferrolb_core::claim::{ClaimState, Holder};
+use ferrolb_core::claim::ClaimState;
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::range::{AddressRange, is_buggy};
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
-use ferrolb_core::service::TrafficPolicy;
 use ferrolb_core::time::Timestamp;
 
 use crate::admission;
@@ -81,30 +81,10 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
     }
 }
 
-/// What holds between any two writes.
+/// What holds between any two writes, unless strangers write claims.
 pub(crate) fn check_always(api: &Api) {
     for claim in api.claims.values() {
-        check_sharers(claim.spec.address, &claim.spec.holders);
-    }
-}
-
-/// A1: no protocol and port of an address belongs to two Services, and any two that share it want
-/// to, and are served by the same nodes.
-fn check_sharers(address: IpAddr, holders: &[Holder]) {
-    for (place, a) in holders.iter().enumerate() {
-        for b in &holders[place + 1..] {
-            let (one, two) = (&a.service, &b.service);
-            let both = format!("A1: {address} is lent to {one} and {two}: {a:?} {b:?}");
-            assert_ne!(one, two, "{both}");
-            assert!(
-                a.sharing_key.is_some() && a.sharing_key == b.sharing_key,
-                "{both}"
-            );
-            assert!(a.ports.iter().all(|port| !b.ports.contains(port)), "{both}");
-            assert_eq!(a.traffic_policy, b.traffic_policy, "{both}");
-            let is_local = a.traffic_policy == TrafficPolicy::Local;
-            assert!(!is_local || a.selector == b.selector, "{both}");
-        }
+        sharers::check(claim.spec.address, &claim.spec.holders);
     }
 }
 
@@ -128,7 +108,7 @@ fn check_claims(api: &Api, now: Timestamp) {
         match claim.spec.state {
             Some(ClaimState::Held) => {
                 assert!(!claim.spec.holders.is_empty(), "A4: {address} is held by nobody");
-                check_sharers(address, &claim.spec.holders);
+                sharers::check(address, &claim.spec.holders);
                 for holder in &claim.spec.holders {
                     let service = api.services.get(&holder.service);
                     let service = service
@@ -309,7 +289,8 @@ fn check_second_family(
     };
     let second = belongs.iter().find(|(address, owner)| {
         let is_free = !api.claims.contains_key(*address) && !is_shown(api, **address, Some(service));
-        *owner == pool && Family::of(**address) != Family::of(only) && is_free
+        let is_open = is_free || sharers::could_join(api, **address, service, owner);
+        *owner == pool && Family::of(**address) != Family::of(only) && is_open
     });
     let fits = |address: &IpAddr| {
         let both = BTreeSet::from([only, *address]);
@@ -380,6 +361,9 @@ fn can_be_satisfied(
                     && claim.spec.last_holder.as_ref() == Some(&service.key)
                     && !claim.spec.is_reserved_from(&service.key)
             }) && !is_shown(api, *address, Some(service))
+            || belongs
+                .get(address)
+                .is_some_and(|pool| sharers::could_join(api, *address, service, pool))
     };
     let lends = |pool: &&Pool| {
         let is_asked = request.pool.as_ref() == Some(&pool.name);

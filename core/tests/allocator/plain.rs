@@ -1,5 +1,6 @@
 //! What a new Service gets, against a model that is too plain to be wrong: it lists every address of
-//! every pool in the order of the rules and takes the first that nobody has.
+//! every pool in the order of the rules and takes the first that it may share, else the first that
+//! nobody has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use proptest::prelude::*;
 use crate::api::Api;
 use crate::objects::mk_service;
 use crate::oracle::divide;
+use crate::oracle::sharers::could_join;
 use crate::properties::{any_pool, any_request, config};
 use crate::{admission, world::World};
 
@@ -89,10 +91,17 @@ fn expected(api: &Api, service: &Service) -> BTreeSet<IpAddr> {
             .into_iter()
             .filter(|address| !is_taken(address))
             .collect();
+        let shareable: Vec<IpAddr> = in_order(api, pool)
+            .into_iter()
+            .filter(|address| could_join(api, *address, service, &pool.name))
+            .filter(|address| {
+                let alone = BTreeSet::from([*address]);
+                admission::is_within_quota(api, pool, service, &alone, &belongs)
+            })
+            .collect();
         let first = |family: &Family| {
-            free.iter()
-                .copied()
-                .find(|address| Family::of(*address) == *family)
+            let mut in_turn = shareable.iter().chain(&free).copied();
+            in_turn.find(|address| Family::of(*address) == *family)
         };
         let choice: BTreeSet<IpAddr> = families.iter().map(first).collect::<Option<_>>()?;
         admission::is_within_quota(api, pool, service, &choice, &belongs).then_some(choice)
@@ -150,6 +159,9 @@ proptest! {
             world.run(SOON);
             let mut service = mk_service(&format!("s{number}"));
             service.request = request;
+            if number % 3 == 2 {
+                service.key.namespace = "other".to_owned();
+            }
             let expected = expected(&world.api, &service);
             let key = service.key.clone();
             world.api.create_service(service);

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use ferrolb_core::address::Family;
 use ferrolb_core::claim::{ClaimSpec, ClaimState};
-use ferrolb_core::pool::Pool;
 use ferrolb_core::pool::allocation::Allocation;
+use ferrolb_core::pool::{Pool, Sharing};
 use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, ServiceRequest};
 use ferrolb_core::selector::{Labels, Requirement, Selector};
-use ferrolb_core::service::{Protocol, ServicePort};
+use ferrolb_core::service::{Protocol, ServicePort, TrafficPolicy};
+use ferrolb_core::sharing::Terms;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
@@ -151,7 +152,9 @@ fn any_vandalism() -> impl Strategy<Value = Meddling> {
         Just(Vandalism::ChangePorts),
         state.prop_map(Vandalism::SetState),
         Just(Vandalism::EmptyHolders),
-        any_number().prop_map(Vandalism::GiveTo),
+        (0_usize..3).prop_map(Vandalism::DropHolder),
+        (0_usize..3, any_number()).prop_map(|(place, service)| Vandalism::GiveTo(place, service)),
+        any_number().prop_map(Vandalism::AddHolder),
         any_number().prop_map(Vandalism::SetLastHolder),
         Just(Vandalism::DateForward),
     ];
@@ -193,26 +196,60 @@ pub(crate) fn any_request() -> impl Strategy<Value = ServiceRequest> {
         policy,
         any_wish(),
         pool,
-        80_u16..82,
+        any_terms(),
         labels,
     )
-        .prop_map(|(eligibility, families, policy, addresses, pool, port, labels)| {
-            let cluster_ips: Vec<_> = families.into_iter().map(ip).collect();
-            ServiceRequest {
-                eligibility,
-                family_policy: policy,
-                primary_family: cluster_ips.first().copied().map(Family::of),
-                cluster_ips,
-                addresses,
-                pool: pool.map(Into::into),
-                labels,
-                ports: vec![ServicePort {
-                    protocol: Protocol::Tcp,
-                    port,
-                }],
-                ..mk_service("any").request
-            }
-        })
+        .prop_map(
+            |(eligibility, families, policy, addresses, pool, terms, labels)| {
+                let cluster_ips: Vec<_> = families.into_iter().map(ip).collect();
+                ServiceRequest {
+                    eligibility,
+                    family_policy: policy,
+                    primary_family: cluster_ips.first().copied().map(Family::of),
+                    cluster_ips,
+                    addresses,
+                    pool: pool.map(Into::into),
+                    labels,
+                    ports: terms.ports,
+                    traffic_policy: terms.policy,
+                    sharing_key: terms.key,
+                    selector: terms.selector,
+                }
+            },
+        )
+}
+
+/// What decides with whom a Service may share, with values close together so that many may.
+fn any_terms() -> impl Strategy<Value = Terms> {
+    let port = |(protocol, port)| ServicePort { protocol, port };
+    let ports = vec![
+        port((Protocol::Tcp, 80)),
+        port((Protocol::Tcp, 81)),
+        port((Protocol::Tcp, 82)),
+        port((Protocol::Udp, 80)),
+    ];
+    let ports = proptest::sample::subsequence(ports, 1..3);
+    let key = prop_oneof![
+        2 => Just(None),
+        3 => Just(Some("k1".to_owned())),
+        1 => Just(Some("k2".to_owned())),
+    ];
+    // The pods that are selected, under policy Local.
+    let local = prop_oneof![5 => Just(None), 1 => Just(Some("a")), 1 => Just(Some("b"))];
+    (key, ports, local).prop_map(|(key, ports, local)| {
+        let policy = match local {
+            Some(_) => TrafficPolicy::Local,
+            None => TrafficPolicy::Cluster,
+        };
+        let app = local.filter(|_| key.is_some());
+        let selector = app.map(|app| ("app".to_owned(), app.to_owned()));
+        Terms {
+            key,
+            ports,
+            policy,
+            selector: selector.into_iter().collect(),
+        }
+    })
 }
 
 fn any_wish() -> impl Strategy<Value = AddressWish> {
@@ -244,17 +281,25 @@ pub(crate) fn any_pool() -> impl Strategy<Value = Pool> {
     ]);
     let entries = proptest::collection::vec(entry, 1..4);
     let exclude = proptest::collection::vec(select(vec!["10.0.0.1", "fd00::/128", "garbage"]), 0..2);
-    let flags = (any::<bool>(), proptest::bool::weighted(0.8), any::<bool>());
+    let flags = (
+        any::<bool>(),
+        proptest::bool::weighted(0.8),
+        any::<bool>(),
+        proptest::bool::weighted(0.2),
+    );
     let rest = select(vec![0, 0, 3, 60]);
     let name = select(vec!["a", "b", "c"]);
     (name, entries, exclude, flags, rest, any_allocation()).prop_map(
-        |(name, entries, exclude, (avoids, is_automatic, is_lan), rest, allocation)| {
+        |(name, entries, exclude, (avoids, is_automatic, is_lan, is_crossing), rest, allocation)| {
             let mut pool = mk_pool(name, &entries);
             pool.spec.exclude = exclude.into_iter().map(ToOwned::to_owned).collect();
             pool.spec.avoid_buggy_ips = avoids;
             pool.spec.auto_assign = is_automatic;
             pool.spec.quarantine = Duration::from_secs(rest);
             pool.spec.allocation = allocation;
+            if is_crossing {
+                pool.spec.sharing = Sharing::CrossNamespace;
+            }
             if is_lan {
                 pool.spec.advertisements = vec!["lan".to_owned()];
             }

@@ -196,8 +196,10 @@ impl World {
         let before = self.api.objects.clone();
         let outcome = self.api.perform(call);
         oracle::check_class(&before, call, &outcome);
-        oracle::check_always(&self.api);
+        oracle::sharers::check_write(&before, call, &outcome);
         if !self.is_vandalized {
+            oracle::check_always(&self.api);
+            oracle::sharers::check_namespaces(&before, &self.api.log, call, &outcome);
             oracle::check_write(&before, call, &outcome);
         }
         outcome

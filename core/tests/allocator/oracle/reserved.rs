@@ -10,6 +10,7 @@ use ferrolb_core::pool::allocation::Applicant;
 use ferrolb_core::request::{AddressWish, FamilyPolicy, Service};
 use ferrolb_core::selector::Labels;
 
+use super::sharers::could_join;
 use super::{is_frozen, is_shown};
 use crate::api::{Api, Objects};
 
@@ -96,10 +97,11 @@ pub(super) fn check_service(
                 && claim.spec.last_holder.as_ref() == Some(key)
                 && !claim.spec.is_reserved_from(key)
         });
+        let can_join = || could_join(api, *address, service, &pool);
         let is_of_pool = belongs.get(address) == Some(&pool);
         // Who has what is reserved beside it is not moved when the pool is split.
         let is_kept = held.contains(address) && (is_of_pool || held.is_superset(&reserved));
-        is_kept || (is_of_pool && !is_frozen(&api.pools[&pool]) && (is_free || rests))
+        is_kept || (is_of_pool && !is_frozen(&api.pools[&pool]) && (is_free || rests || can_join()))
     };
     let other = wanted.iter().find(|family| {
         let mut of_family = reserved
@@ -218,7 +220,9 @@ fn common_pool(
         if held.contains(&address) {
             continue;
         }
-        if !claim.is_idle_reservation() && !rests {
+        let of_pool = belongs.get(&address);
+        let can_join = of_pool.is_some_and(|pool| could_join(api, address, service, pool));
+        if !claim.is_idle_reservation() && !rests && !can_join {
             return Err("AddressInUse");
         }
         if !pool.spec.allocation.admits(applicant) {
@@ -227,7 +231,7 @@ fn common_pool(
         if is_frozen(pool) {
             return Err("PoolInvalid");
         }
-        if is_shown(api, address, Some(service)) {
+        if is_shown(api, address, Some(service)) && !can_join {
             return Err("AddressInUse");
         }
     }
