@@ -18,7 +18,7 @@ use ferrolb_runtime::lease::{self, Elector, Leadership};
 use ferrolb_runtime::readiness::Readiness;
 use ferrolb_runtime::shutdown::{self, Shutdown, ShutdownTrigger};
 use ferrolb_runtime::vital::Vital;
-use ferrolb_runtime::watch::{Watch, WatchMetrics, follow};
+use ferrolb_runtime::watch::{Watch, WatchMetrics, follow, follow_partly};
 use ferrolb_runtime::{VERSION, client, clock};
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use kube::Client;
@@ -33,7 +33,7 @@ use crate::args::Args;
 use crate::executor::Executor;
 use crate::lending::{INBOX, Input, Lending, Question};
 use crate::metrics::Metrics;
-use crate::project::Classes;
+use crate::project::{Classes, partial_claim, unreadable_pool};
 use crate::speakers::Speakers;
 use crate::{gossip_secret, notices};
 
@@ -196,7 +196,13 @@ fn watch_objects(vital: &mut Vital, client: &Client, classes: &Classes, sources:
     let project = |object: AddressPool| pool::pool(&object);
     vital.spawn(
         "watch of AddressPools",
-        forever(follow(pools, project, Input::Pool, inputs.clone())),
+        forever(follow_partly(
+            pools,
+            project,
+            |unreadable| Some(unreadable_pool(unreadable)),
+            Input::Pool,
+            inputs.clone(),
+        )),
     );
 
     let claims = Watch::new(
@@ -209,7 +215,13 @@ fn watch_objects(vital: &mut Vital, client: &Client, classes: &Classes, sources:
     let wrap = |change: Change<_>| Input::Claim(change);
     vital.spawn(
         "watch of AddressClaims",
-        forever(follow(claims, project, wrap, inputs.clone())),
+        forever(follow_partly(
+            claims,
+            project,
+            |unreadable| Some(partial_claim(unreadable)),
+            wrap,
+            inputs.clone(),
+        )),
     );
 }
 

@@ -9,18 +9,19 @@ use ferrolb_core::allocator::{Call, Outcome, PoolPatch, ServicePatch, Stored};
 use ferrolb_core::claim::ClaimSpec;
 use ferrolb_core::object::{ResourceVersion, Uid};
 use ferrolb_core::service::ServiceKey;
-use ferrolb_crds::convert::{claim, pool};
+use ferrolb_crds::convert::claim;
 use ferrolb_crds::{AddressClaim, AddressPool};
+use ferrolb_runtime::reading::Reading;
 use ferrolb_runtime::trouble::{Reason, Trouble};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Client, Error};
+use kube::{Client, Error, Resource};
 use serde_json::Value;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::patch::{self, FIELD_MANAGER};
-use crate::project::Classes;
+use crate::project::{self, Classes};
 
 /// A call that takes longer has an unknown outcome. The client gives up on silence sooner; this
 /// bounds an answer that trickles.
@@ -91,7 +92,9 @@ impl Executor {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let stored = self.claims().create(&params, &claim::new_claim(spec)).await?;
+        let claims: Api<AddressClaim> = Api::all(self.client.clone());
+        let stored = claims.create(&params, &claim::new_claim(spec)).await?;
+        let stored = Reading::Whole(Box::new(stored));
         Ok(stored_claim(&stored))
     }
 
@@ -122,7 +125,7 @@ impl Executor {
         let still_there = self.claims().delete(&claim_name(address), &params).await?.left();
         Ok(still_there
             .as_ref()
-            .filter(|object| object.metadata.finalizers.is_some())
+            .filter(|object| object.meta().finalizers.is_some())
             .map_or(Stored::Nothing, stored_claim))
     }
 
@@ -137,14 +140,14 @@ impl Executor {
 
     async fn patch_pool(&self, patch: &PoolPatch) -> Result<Stored, Error> {
         let body = patch::pool(patch);
-        let pools: Api<AddressPool> = Api::all(self.client.clone());
+        let pools: Api<Reading<AddressPool>> = Api::all(self.client.clone());
         let stored = pools
             .patch_status(patch.name.as_str(), &params(), &Patch::<Value>::Merge(body))
             .await?;
-        Ok(Stored::Pool(pool::pool(&stored)))
+        Ok(Stored::Pool(project::pool(&stored)))
     }
 
-    fn claims(&self) -> Api<AddressClaim> {
+    fn claims(&self) -> Api<Reading<AddressClaim>> {
         Api::all(self.client.clone())
     }
 
@@ -161,8 +164,8 @@ fn params() -> PatchParams {
 }
 
 /// A claim whose name is not its address cannot be stored, so it is nothing to us.
-fn stored_claim(object: &AddressClaim) -> Stored {
-    claim::claim(object).map_or(Stored::Nothing, Stored::Claim)
+fn stored_claim(object: &Reading<AddressClaim>) -> Stored {
+    project::claim(object).map_or(Stored::Nothing, Stored::Claim)
 }
 
 fn outcome(trouble: Trouble, is_creation: bool) -> Outcome {

@@ -1,4 +1,4 @@
-//! From a `Service` object to what lending depends on.
+//! From objects to what lending depends on; `ferrolb-crds` knows our own, this one the `Service`.
 //!
 //! Everything else of the object is dropped here, before it is kept anywhere.
 
@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
+use ferrolb_core::claim::Claim;
+use ferrolb_core::pool::Pool;
 use ferrolb_core::request::{
     AddressWish, Eligibility, FamilyPolicy, Ingress, Service, ServiceRequest, ServiceStatus,
 };
@@ -15,8 +17,10 @@ use ferrolb_core::time::Timestamp;
 use ferrolb_crds::annotation::{
     ADDRESS_ASSIGNED, ADDRESS_POOL, ALLOCATED_FROM_POOL, LOAD_BALANCER_IPS, SHARING_KEY,
 };
-use ferrolb_crds::convert::condition;
 use ferrolb_crds::convert::time::timestamp;
+use ferrolb_crds::convert::{self, condition};
+use ferrolb_crds::{AddressClaim, AddressPool};
+use ferrolb_runtime::reading::{Reading, Unreadable};
 use k8s_openapi::api::core::v1::{self as api, LoadBalancerIngress, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
@@ -108,6 +112,34 @@ impl Classes {
             Eligibility::Eligible
         }
     }
+}
+
+/// A pool as the allocator sees it, also one that cannot be understood.
+pub(crate) fn pool(object: &Reading<AddressPool>) -> Pool {
+    match object {
+        Reading::Whole(object) => convert::pool::pool(object),
+        Reading::Unreadable(unreadable) => unreadable_pool(unreadable),
+    }
+}
+
+/// A pool that cannot be understood.
+pub(crate) fn unreadable_pool(unreadable: &Unreadable) -> Pool {
+    let Unreadable { metadata, raw, error } = unreadable;
+    convert::pool::unreadable(metadata, raw, error)
+}
+
+/// A claim as the allocator sees it, as far as it can be understood; `None` when its name is not its
+/// address.
+pub(crate) fn claim(object: &Reading<AddressClaim>) -> Option<Claim> {
+    match object {
+        Reading::Whole(object) => convert::claim::claim(object),
+        Reading::Unreadable(unreadable) => partial_claim(unreadable),
+    }
+}
+
+/// A claim that cannot be understood as a whole.
+pub(crate) fn partial_claim(unreadable: &Unreadable) -> Option<Claim> {
+    convert::claim::partial(&unreadable.metadata, &unreadable.raw)
 }
 
 fn cluster_ips(spec: &ServiceSpec) -> Vec<IpAddr> {

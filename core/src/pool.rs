@@ -37,6 +37,8 @@ pub struct Pool {
     pub created: Timestamp,
     /// What the administrator wrote.
     pub spec: PoolSpec,
+    /// Why nobody understands what the administrator wrote; `spec` then says nothing.
+    pub unreadable: Option<String>,
     /// What the controller last wrote; `None` = nothing yet.
     pub status: Option<PoolStatus>,
 }

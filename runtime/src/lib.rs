@@ -15,6 +15,7 @@ pub mod latest;
 pub mod lease;
 pub mod logging;
 pub mod readiness;
+pub mod reading;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
 pub mod sentence;

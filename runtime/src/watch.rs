@@ -22,7 +22,6 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use kube::Resource;
 use kube::api::{Api, WatchEvent, WatchParams};
-use kube::core::DeserializeGuard;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -34,6 +33,7 @@ use crate::backoff::Backoff;
 use crate::clock;
 use crate::index::{Change, ObjectKey};
 use crate::readiness::Guard;
+use crate::reading::{Reading, Unreadable};
 use crate::trouble::{Reason, Trouble};
 
 /// The API server ends a watch after this time, and we begin a new one where it ended.
@@ -52,7 +52,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// What to watch, and whom to tell how it goes.
 #[derive(Debug)]
 pub struct Watch<K> {
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Reading<K>>,
     fields: Option<String>,
     labels: Option<String>,
     guard: Guard,
@@ -71,9 +71,10 @@ enum End {
 }
 
 /// A watch at work.
-struct Follower<K, P, W, M> {
+struct Follower<K, P, Q, W, M> {
     watch: Watch<K>,
     project: P,
+    partly: Q,
     wrap: W,
     sink: mpsc::Sender<M>,
     health: Health,
@@ -85,7 +86,7 @@ struct Follower<K, P, W, M> {
 
 impl<K> Watch<K> {
     /// All objects of a kind; the guard is handed back after the first list.
-    pub fn new(api: Api<DeserializeGuard<K>>, guard: Guard, metrics: &WatchMetrics) -> Self {
+    pub fn new(api: Api<Reading<K>>, guard: Guard, metrics: &WatchMetrics) -> Self {
         Self {
             api,
             fields: None,
@@ -130,11 +131,25 @@ pub async fn follow<K, V, M>(
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + fmt::Debug + Send + 'static,
 {
+    follow_partly(watch, project, |_| None, wrap, sink).await;
+}
+
+/// The same, where something may be made of an object that cannot be understood as a whole.
+pub async fn follow_partly<K, V, M>(
+    watch: Watch<K>,
+    project: impl Fn(K) -> V,
+    partly: impl Fn(&Unreadable) -> Option<V>,
+    wrap: impl Fn(Change<V>) -> M,
+    sink: mpsc::Sender<M>,
+) where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + fmt::Debug + Send + 'static,
+{
     let kind = K::plural(&()).into_owned();
     let follower = Follower {
         health: Health::new(kind, &watch),
         watch,
         project,
+        partly,
         wrap,
         sink,
         unreadable: BTreeSet::new(),
@@ -145,13 +160,14 @@ pub async fn follow<K, V, M>(
 
 // === impl Follower ===
 
-impl<K, P, W, M> Follower<K, P, W, M>
+impl<K, P, Q, W, M> Follower<K, P, Q, W, M>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + fmt::Debug + Send + 'static,
 {
     async fn run<V>(mut self)
     where
         P: Fn(K) -> V,
+        Q: Fn(&Unreadable) -> Option<V>,
         W: Fn(Change<V>) -> M,
     {
         let mut backoff = Backoff::new();
@@ -203,18 +219,19 @@ where
     async fn list<V>(&mut self) -> Result<BTreeMap<ObjectKey, V>, Trouble>
     where
         P: Fn(K) -> V,
+        Q: Fn(&Unreadable) -> Option<V>,
     {
         let mut pages = page::Pages::new(self.watch.fields.clone(), self.watch.labels.clone());
         let mut objects = BTreeMap::new();
         self.unreadable.clear();
         while let Some(items) = pages.next(&self.watch.api).await? {
-            for DeserializeGuard(item) in items {
-                match item {
-                    Ok(object) => {
-                        objects.insert(ObjectKey::of(object.meta()), (self.project)(object));
-                    }
-                    Err(invalid) => self.unreadable(ObjectKey::of(&invalid.metadata), &invalid.error),
-                }
+            for item in items {
+                let key = ObjectKey::of(item.meta());
+                let value = match item {
+                    Reading::Whole(object) => Some((self.project)(*object)),
+                    Reading::Unreadable(unreadable) => self.make_do(&key, &unreadable),
+                };
+                objects.extend(value.map(|value| (key, value)));
             }
         }
         self.version = pages.version;
@@ -225,6 +242,7 @@ where
     async fn watch_once<V>(&mut self, backoff: &mut Backoff) -> End
     where
         P: Fn(K) -> V,
+        Q: Fn(&Unreadable) -> Option<V>,
         W: Fn(Change<V>) -> M,
     {
         let params = WatchParams {
@@ -272,30 +290,26 @@ where
         }
     }
 
-    fn applied<V>(&mut self, DeserializeGuard(item): DeserializeGuard<K>) -> Option<Change<V>>
+    fn applied<V>(&mut self, object: Reading<K>) -> Option<Change<V>>
     where
         P: Fn(K) -> V,
+        Q: Fn(&Unreadable) -> Option<V>,
     {
-        match item {
-            Ok(object) => {
-                let key = ObjectKey::of(object.meta());
-                self.advance(object.meta().resource_version.clone());
-                if self.unreadable.remove(&key) {
-                    self.health.unreadable(self.unreadable.len());
-                }
+        let key = ObjectKey::of(object.meta());
+        self.advance(object.meta().resource_version.clone());
+        let value = match object {
+            Reading::Whole(object) => {
+                self.unreadable.remove(&key);
                 self.health.event(Verb::Apply);
-                Some(Change::Apply(key, (self.project)(object)))
+                Some((self.project)(*object))
             }
-            Err(invalid) => {
-                self.advance(invalid.metadata.resource_version.clone());
-                self.unreadable(ObjectKey::of(&invalid.metadata), &invalid.error);
-                self.health.unreadable(self.unreadable.len());
-                None
-            }
-        }
+            Reading::Unreadable(unreadable) => self.make_do(&key, &unreadable),
+        };
+        self.health.unreadable(self.unreadable.len());
+        value.map(|value| Change::Apply(key, value))
     }
 
-    fn deleted<V>(&mut self, object: &DeserializeGuard<K>) -> Change<V> {
+    fn deleted<V>(&mut self, object: &Reading<K>) -> Change<V> {
         let key = ObjectKey::of(object.meta());
         self.advance(object.meta().resource_version.clone());
         if self.unreadable.remove(&key) {
@@ -311,14 +325,19 @@ where
         }
     }
 
-    fn unreadable(&mut self, key: ObjectKey, error: &str) {
+    /// Notes an object that cannot be understood, and makes of it what can be made of it.
+    fn make_do<V>(&mut self, key: &ObjectKey, unreadable: &Unreadable) -> Option<V>
+    where
+        Q: Fn(&Unreadable) -> Option<V>,
+    {
         warn!(
             kind = self.health.kind(),
             object = %key,
-            error,
+            error = unreadable.error,
             "Object cannot be understood and keeps its last good meaning; correct it"
         );
-        self.unreadable.insert(key);
+        self.unreadable.insert(key.clone());
+        (self.partly)(unreadable)
     }
 
     async fn send<V>(&self, change: Change<V>) -> bool

@@ -237,3 +237,39 @@ async fn a_deletion_that_a_finalizer_holds_up_leaves_the_claim_there() {
     };
     assert!(matches!(*stored, Stored::Claim(_)), "{stored:?}");
 }
+
+#[tokio::test]
+async fn a_claim_that_an_older_version_stored_is_understood_as_far_as_it_goes() {
+    let mut claim = mk_claim();
+    claim["spec"]["holders"][0]["ports"] = json!("80");
+    claim["spec"]["state"] = "Lent".into();
+    for index in [1, 3] {
+        let (call, line, _) = mk_calls().swap_remove(index);
+        let (outcome, _) = play(call, &line, Answer::Object(claim.clone())).await;
+        let Outcome::Done(stored) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let Stored::Claim(read) = *stored else {
+            panic!("{stored:?}");
+        };
+        let holder = &read.spec.holders[0];
+        assert_eq!(holder.service, ServiceKey::new("default", "web"));
+        assert_eq!((read.spec.state, holder.ports.len()), (None, 0));
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_a_pool_that_nobody_understands_is_written_like_any_other() {
+    let (call, line, mut pool) = mk_calls().swap_remove(6);
+    pool["spec"]["addresses"] = 7.into();
+    let (outcome, _) = play(call, &line, Answer::Object(pool)).await;
+    let Outcome::Done(stored) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let Stored::Pool(read) = *stored else {
+        panic!("{stored:?}");
+    };
+    let problem = read.unreadable.expect("why");
+    assert!(problem.contains("invalid type: integer `7`"), "{problem}");
+    assert!(!read.spec.auto_assign && read.spec.addresses.is_empty());
+}

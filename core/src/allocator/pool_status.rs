@@ -124,7 +124,12 @@ fn ready(share: &Share, allocation: &Allocation) -> Condition {
         "these entries lend nothing until they are corrected"
     };
     let message = format!("{}; {consequence}", name_some(&problems, "; "));
-    mk_condition(false, "InvalidEntry", message)
+    let reason = if share.is_unreadable() {
+        "Unreadable"
+    } else {
+        "InvalidEntry"
+    };
+    mk_condition(false, reason, message)
 }
 
 /// What a pool lists that is somebody else's too: another pool's, or a Node's own.

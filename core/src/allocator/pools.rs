@@ -90,7 +90,10 @@ impl Pools {
             return false;
         }
         let is_same = known.is_some_and(|known| {
-            known.spec == pool.spec && known.uid == pool.uid && known.created == pool.created
+            known.spec == pool.spec
+                && known.unreadable == pool.unreadable
+                && known.uid == pool.uid
+                && known.created == pool.created
         });
         if !is_same {
             self.unrank(&name);
@@ -254,9 +257,11 @@ impl Pools {
             .map_or(DEFAULT_QUARANTINE, |entry| entry.pool.spec.quarantine)
     }
 
-    /// The advertisements by which addresses of a pool are announced; `None` if the pool is gone.
+    /// The advertisements by which addresses of a pool are announced; `None` if the pool is gone or
+    /// nobody understands it.
     pub(super) fn advertisements(&self, pool: &PoolName) -> Option<&[String]> {
         self.get(pool)
+            .filter(|entry| entry.pool.unreadable.is_none())
             .map(|entry| entry.pool.spec.advertisements.as_slice())
     }
 

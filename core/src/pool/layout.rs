@@ -65,6 +65,8 @@ pub enum EntryList {
     Addresses,
     /// `spec.exclude`.
     Exclude,
+    /// The whole object: nobody can say what it lists.
+    Everything,
 }
 
 /// Two pools list the same addresses.
@@ -181,9 +183,18 @@ impl Share {
         !self.invalid.is_empty() && !self.excluded.contains(address) && !self.avoids(address)
     }
 
-    /// Whether nothing new is lent because an `exclude` entry means nothing.
+    /// Whether nothing new is lent because an `exclude` entry, or the whole object, means nothing.
     pub fn is_frozen(&self) -> bool {
-        self.invalid.iter().any(|entry| entry.list == EntryList::Exclude)
+        self.invalid.iter().any(|entry| match entry.list {
+            EntryList::Exclude | EntryList::Everything => true,
+            EntryList::Addresses => false,
+        })
+    }
+
+    /// Whether nobody understands the whole object.
+    pub fn is_unreadable(&self) -> bool {
+        let is_whole = |entry: &InvalidEntry| entry.list == EntryList::Everything;
+        self.invalid.iter().any(is_whole)
     }
 
     /// The place of the entry that lists an address, and that entry.
@@ -219,6 +230,13 @@ impl Share {
             sharing: pool.spec.sharing,
             ..Self::default()
         };
+        if let Some(problem) = &pool.unreadable {
+            share.invalid.push(InvalidEntry {
+                list: EntryList::Everything,
+                index: 0,
+                problem: problem.clone(),
+            });
+        }
         for (index, text) in pool.spec.addresses.iter().enumerate() {
             match share.read_entry(text) {
                 Ok(range) => {
@@ -287,6 +305,9 @@ impl fmt::Display for InvalidEntry {
         let list = match self.list {
             EntryList::Addresses => "addresses",
             EntryList::Exclude => "exclude",
+            EntryList::Everything => {
+                return write!(f, "the object cannot be understood: {}", self.problem);
+            }
         };
         write!(f, "spec.{list}[{}]: {}", self.index, self.problem)
     }

@@ -32,4 +32,5 @@ mod scale;
 mod sharing;
 mod shown;
 mod throttled;
+mod unreadable;
 mod world;

@@ -38,6 +38,7 @@ pub(crate) fn mk_pool(name: &str, addresses: &[&str]) -> Pool {
             sharing: Sharing::default(),
             advertisements: vec!["default".to_owned()],
         },
+        unreadable: None,
         status: None,
     }
 }

@@ -309,7 +309,7 @@ fn check_second_family(
 /// Whether a pool lends nothing new.
 fn is_frozen(pool: &Pool) -> bool {
     let mut entries = pool.spec.exclude.iter();
-    entries.any(|entry| entry.parse::<AddressRange>().is_err())
+    pool.unreadable.is_some() || entries.any(|entry| entry.parse::<AddressRange>().is_err())
 }
 
 /// The wish, read as plainly as possible.
@@ -493,7 +493,8 @@ fn is_kept_by_invalid_pool(api: &Api, address: IpAddr) -> bool {
     let recorded = api.claims[&address].spec.pool.as_ref();
     recorded.and_then(|name| api.pools.get(name)).is_some_and(|pool| {
         let entries = pool.spec.addresses.len();
-        accepted(&pool.spec.addresses).len() < entries
+        pool.unreadable.is_some()
+            || accepted(&pool.spec.addresses).len() < entries
             || parse(&pool.spec.exclude).len() < pool.spec.exclude.len()
     })
 }

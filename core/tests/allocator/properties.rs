@@ -20,6 +20,7 @@ use proptest::test_runner::RngSeed;
 
 use crate::history::{Calling, Deed, Fate, History, Meddling, Step, Vandalism, Watching, addresses};
 use crate::objects::{ip, mk_pool, mk_reservation, mk_service};
+use crate::unreadable::make_unreadable;
 use crate::world::Kind;
 
 /// Enough to find what a change breaks, and always the same ones.
@@ -286,11 +287,19 @@ pub(crate) fn any_pool() -> impl Strategy<Value = Pool> {
         proptest::bool::weighted(0.8),
         any::<bool>(),
         proptest::bool::weighted(0.2),
+        proptest::bool::weighted(0.1),
     );
     let rest = select(vec![0, 0, 3, 60]);
     let name = select(vec!["a", "b", "c"]);
     (name, entries, exclude, flags, rest, any_allocation()).prop_map(
-        |(name, entries, exclude, (avoids, is_automatic, is_lan, is_crossing), rest, allocation)| {
+        |(
+            name,
+            entries,
+            exclude,
+            (avoids, is_automatic, is_lan, is_crossing, is_unreadable),
+            rest,
+            allocation,
+        )| {
             let mut pool = mk_pool(name, &entries);
             pool.spec.exclude = exclude.into_iter().map(ToOwned::to_owned).collect();
             pool.spec.avoid_buggy_ips = avoids;
@@ -302,6 +311,9 @@ pub(crate) fn any_pool() -> impl Strategy<Value = Pool> {
             }
             if is_lan {
                 pool.spec.advertisements = vec!["lan".to_owned()];
+            }
+            if is_unreadable {
+                make_unreadable(&mut pool);
             }
             pool
         },

@@ -1,6 +1,7 @@
 //! Claims: for the speakers what ownership depends on, for the controller who holds the address.
 
 mod facts;
+mod partial;
 mod parts;
 mod stored;
 
@@ -11,6 +12,7 @@ use ferrolb_core::address::parse_claim_name;
 use crate::address_claim::AddressClaim;
 
 pub use facts::{claim_facts, status_epoch};
+pub use partial::partial;
 pub use stored::{api_spec, claim, new_claim};
 
 /// The address of a claim; `None` when name and spec disagree, which the API server's rules make

@@ -6,6 +6,9 @@ use ferrolb_core::facts::Advertisement;
 use ferrolb_core::pool::allocation::Allocation;
 use ferrolb_core::pool::{Capacity, DEFAULT_QUARANTINE, Pool, PoolSpec, PoolStatus, Sharing};
 use ferrolb_core::time::Timestamp;
+use kube::core::ObjectMeta;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::condition::{api_condition, find};
 use super::selector::selector;
@@ -90,7 +93,34 @@ pub fn pool(object: &AddressPool) -> Pool {
                 .map(|entry| entry.name)
                 .collect(),
         },
+        unreadable: None,
         status: object.status.as_ref().and_then(pool_status),
+    }
+}
+
+/// A pool that nobody understands: it is there, keeps what it has lent, and lends nothing more.
+pub fn unreadable(metadata: &ObjectMeta, raw: &Value, error: &str) -> Pool {
+    let known = raw
+        .get("status")
+        .and_then(|status| AddressPoolStatus::deserialize(status).ok());
+    let nothing = AddressPoolSpec {
+        addresses: Vec::new(),
+        exclude: Vec::new(),
+        auto_assign: false,
+        avoid_buggy_ips: false,
+        quarantine: String::new(),
+        allocation: None,
+        sharing: PoolSharing::SameNamespace,
+        layer2: None,
+    };
+    let object = AddressPool {
+        metadata: metadata.clone(),
+        spec: nothing,
+        status: known,
+    };
+    Pool {
+        unreadable: Some(error.to_owned()),
+        ..pool(&object)
     }
 }
 

@@ -203,6 +203,28 @@ async fn an_object_that_cannot_be_read_is_named_and_holds_up_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_can_be_made_of_a_part_of_an_object_is_told_by_lists_and_watches_alike() {
+    let script = Script::new()
+        .then(NODES, mk_list("7", "", &[mk_unreadable("n1", "3")]))
+        .then(
+            NODES,
+            Answer::OpenEvents(vec![event("MODIFIED", &mk_unreadable("n2", "8"))]),
+        );
+    let metrics = WatchMetrics::register(&mut Registry::default());
+    let guard = Readiness::new().guard("list of Nodes");
+    let watch = Watch::new(Api::all(script.client()), guard, &metrics);
+    let (sink, mut changes) = mpsc::channel(16);
+    let whole = |_: Node| String::new();
+    let part = |unreadable: &Unreadable| Some(unreadable.raw["spec"]["podCIDRs"].to_string());
+    let watch = tokio::spawn(follow_partly(watch, whole, part, |change| change, sink));
+    let next = changes.recv().await.expect("the watch goes on");
+    assert_eq!(next, mk_reset(&[("n1", "7")], &["n1"]));
+    let next = changes.recv().await.expect("the watch goes on");
+    assert_eq!(next, mk_apply("n2", "7"));
+    watch.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_goes_silent_is_given_up() {
     let script = Script::new()
         .then(NODES, mk_list("7", "", &[]))

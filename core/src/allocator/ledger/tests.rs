@@ -35,6 +35,7 @@ fn mk_layout(addresses: &[&str]) -> Layout {
             sharing: Sharing::default(),
             advertisements: Vec::new(),
         },
+        unreadable: None,
         status: None,
     };
     Layout::compile([&pool])

@@ -25,6 +25,7 @@ pub(in crate::pool) fn mk_pool(name: &str, created: i64, addresses: &[&str]) -> 
             sharing: Sharing::default(),
             advertisements: vec!["default".into()],
         },
+        unreadable: None,
         status: None,
     }
 }

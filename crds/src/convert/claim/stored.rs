@@ -64,7 +64,7 @@ pub fn api_spec(spec: &core::ClaimSpec) -> AddressClaimSpec {
     }
 }
 
-fn core_spec(address: IpAddr, spec: &AddressClaimSpec) -> core::ClaimSpec {
+pub(super) fn core_spec(address: IpAddr, spec: &AddressClaimSpec) -> core::ClaimSpec {
     let AddressClaimSpec {
         address: _,
         reserved,
