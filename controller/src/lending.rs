@@ -270,6 +270,7 @@ impl Lender {
         self.gauges_due = Some(now + GAUGES_EVERY);
         if let Some(reign) = &self.reign {
             self.metrics.sizes(&reign.allocator.sizes());
+            self.metrics.refusals(&reign.allocator.refusals());
         }
         GAUGES_EVERY
     }

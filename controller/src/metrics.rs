@@ -1,7 +1,10 @@
 //! What the controller counts. Labels come from closed sets and the names of pools.
 
+use std::collections::BTreeMap;
+
 use ferrolb_core::allocator::{Call, Outcome, Sizes};
 use ferrolb_core::pool::{Capacity, Pool, PoolName};
+use ferrolb_core::reason::Refused;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +21,7 @@ pub struct Metrics {
     calls_under_way: Gauge,
     services: Gauge,
     waiting: Gauge,
+    refused: Family<ReasonLabels, Gauge>,
     addresses: Gauge,
     pool_addresses: Family<PoolLabels, Gauge>,
 }
@@ -35,6 +39,11 @@ struct WordLabels {
 struct CallLabels {
     call: Word,
     outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: Word,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,6 +68,7 @@ impl Metrics {
             calls_under_way: Gauge::default(),
             services: Gauge::default(),
             waiting: Gauge::default(),
+            refused: Family::default(),
             addresses: Gauge::default(),
             pool_addresses: Family::default(),
         };
@@ -87,6 +97,11 @@ impl Metrics {
             "services_waiting",
             "Services that wait for an address",
             metrics.waiting.clone(),
+        );
+        registry.register(
+            "services_refused",
+            "Services that do not have what they want, by the reason that their condition says",
+            metrics.refused.clone(),
         );
         registry.register(
             "addresses",
@@ -128,6 +143,17 @@ impl Metrics {
         set(&self.waiting, waiting);
         set(&self.addresses, addresses);
         set(&self.calls_under_way, calls);
+    }
+
+    pub(crate) fn refusals(&self, refusals: &BTreeMap<Refused, usize>) {
+        for reason in Refused::ALL {
+            let labels = ReasonLabels {
+                reason: Word(reason.as_str()),
+            };
+            let count = refusals.get(&reason).copied().unwrap_or_default();
+            let gauge = self.refused.get_or_create(&labels);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn pool(&self, pool: &Pool) {

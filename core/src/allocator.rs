@@ -71,7 +71,7 @@ pub use event::{Event, Notice, Regarding};
 use crate::address::Family;
 use crate::pool::layout::Layout;
 use crate::pool::{Pool, PoolName};
-use crate::reason::Refusal;
+use crate::reason::{Refusal, Refused};
 use crate::selector::Labels;
 use crate::service::ServiceKey;
 use crate::time::{Now, Time};
@@ -262,6 +262,19 @@ impl Allocator {
     pub fn claims(&self) -> impl Iterator<Item = IpAddr> {
         let slots = self.ledger.slots().filter(|(_, slot)| slot.live.is_some());
         slots.map(|(address, _)| *address)
+    }
+
+    /// How many Services do not have what they want, by the reason that their condition says.
+    pub fn refusals(&self) -> BTreeMap<Refused, usize> {
+        let mut refusals = BTreeMap::new();
+        for entry in self.services.values() {
+            let refused = entry.decision.refusal.as_ref().map(|refusal| refusal.reason);
+            let contested = || entry.contest.rival().map(|_| Refused::StatusContested);
+            if let Some(reason) = refused.or_else(contested) {
+                *refusals.entry(reason).or_default() += 1;
+            }
+        }
+        refusals
     }
 
     /// What was decided about each Service: its addresses, and why they are not what it wants.

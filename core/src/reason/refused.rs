@@ -66,6 +66,32 @@ pub struct Refusal {
 // === impl Refused ===
 
 impl Refused {
+    /// Every reason, in the order in which they are listed above.
+    pub const ALL: [Self; 22] = [
+        Self::InvalidAddress,
+        Self::ConflictingRequest,
+        Self::FamilyMismatch,
+        Self::SingleClusterIp,
+        Self::NoPool,
+        Self::PoolNotFound,
+        Self::NoAutoAssignPool,
+        Self::NotAdmitted,
+        Self::AddressNotInPool,
+        Self::AddressInOtherPool,
+        Self::AddressesInTwoPools,
+        Self::AddressInUse,
+        Self::AddressReserved,
+        Self::SeveralReservations,
+        Self::ReservationOutsidePool,
+        Self::RequestOverridden,
+        Self::SharingRefused,
+        Self::PoolExhausted,
+        Self::QuotaExceeded,
+        Self::NoDualStackPool,
+        Self::PoolInvalid,
+        Self::StatusContested,
+    ];
+
     /// The stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -110,5 +136,23 @@ impl Refusal {
             reason,
             message: message.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_listed_and_has_a_word_of_its_own() {
+        let last = Refused::StatusContested as usize;
+        assert_eq!(Refused::ALL.len(), last + 1, "a reason is missing in the list");
+        for (place, reason) in Refused::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+        let words: BTreeSet<&str> = Refused::ALL.map(Refused::as_str).into();
+        assert_eq!(words.len(), Refused::ALL.len());
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_tests::lab::{Lab, eventually};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -33,6 +33,19 @@ impl Tenant {
         lab.create_namespace(namespace).await?;
         Ok(Self {
             client: lab.client(),
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    /// Another namespace of the same cluster.
+    pub(crate) async fn new_beside(other: &Self, namespace: &str) -> Result<Self> {
+        let namespaces: Api<Namespace> = Api::all(other.client.clone());
+        let object = json!({ "metadata": { "name": namespace } });
+        namespaces
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await?;
+        Ok(Self {
+            client: other.client.clone(),
             namespace: namespace.to_owned(),
         })
     }
