@@ -12,3 +12,5 @@ pub mod demo;
 mod invariants;
 pub mod lab;
 pub mod oracle;
+#[cfg(test)]
+mod reasons;
