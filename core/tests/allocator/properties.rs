@@ -19,7 +19,7 @@ use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 
 use crate::history::{Calling, Deed, Fate, History, Meddling, Step, Vandalism, Watching, addresses};
-use crate::objects::{ip, mk_pool, mk_reservation, mk_service};
+use crate::objects::{ip, mk_pool, mk_reservation};
 use crate::unreadable::make_unreadable;
 use crate::world::Kind;
 
