@@ -15,7 +15,7 @@ mod allocate;
 mod failover;
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Bench {
     /// How long a client waits when the owner's speaker, link or node is lost, or is asked to leave.
     Failover(failover::Args),

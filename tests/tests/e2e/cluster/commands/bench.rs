@@ -45,32 +45,38 @@ async fn the_failover_benchmark_prints_each_fault_and_keeps_its_limits() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_allocation_benchmark_prints_rates_and_memory() -> Result<()> {
+async fn the_allocation_benchmark_prints_what_was_promised_and_what_was_measured() -> Result<()> {
     let terminal = Terminal::open()?;
-    let bench = terminal.start(&["bench", "allocate", "--services=20"])?;
+    let bench = terminal.start(&["bench", "allocate", "--services=20,30", "--rounds=10"])?;
     let lab = bench.lab().await?;
     let printed = bench.end().await?.success()?.output;
     terminal.check_gone(&lab)?;
-    let numbers = |title: &str| -> Result<Vec<f64>> {
-        let row = printed.lines().find_map(|line| line.strip_prefix(title));
+    let row = |title: &str| -> Result<Vec<&str>> {
+        let start = format!("| {title} | ");
+        let row = printed.lines().find_map(|line| line.strip_prefix(&start));
         let row = row.with_context(|| format!("no row of {title}: {printed}"))?;
-        let numbers = row.split_whitespace().map(str::parse);
-        Ok(numbers.collect::<Result<_, _>>()?)
+        Ok(row.trim_end_matches('|').split('|').map(str::trim).collect())
     };
-    let bare = numbers("bare writes of the same kind")?;
-    let ours = numbers("created until all have an address")?;
-    let ratio = numbers("ratio")?;
-    // Seconds, and what is made of them.
-    ensure!(
-        bare.len() == 2 && ours.len() == 2 && ratio.len() == 1,
-        "{printed}"
-    );
-    ensure!((ratio[0] - ours[0] / bare[0]).abs() < 0.2 * ratio[0], "{printed}");
-    for program in ["controller", "speaker, owner of all"] {
-        let memory = numbers(program)?;
-        // A program of ours that runs is no smaller, and these budgets are far below the upper end.
-        let is_likely = memory.iter().all(|mebibytes| (0.5..256.0).contains(mebibytes));
-        ensure!(memory.len() == 2 && is_likely, "{printed}");
+    let number = |title: &str| -> Result<f64> {
+        let cells = row(title)?;
+        let number = cells.first().and_then(|cell| cell.split_whitespace().next());
+        Ok(number.context("no figure")?.parse()?)
+    };
+    for services in [20, 30] {
+        let bare = number(&format!("{services} bare: Service, claim, status"))?;
+        let ours = number(&format!("{services} Services until each has an address"))?;
+        let ratio = number(&format!("{services} Services beside the bare writes"))?;
+        ensure!((ratio - ours / bare).abs() < 0.2 * ratio, "{printed}");
+        // A program of ours that runs is no smaller, and the budget is far below the upper end.
+        let memory = number(&format!("controller's memory with {services}"))?;
+        ensure!((0.5..256.0).contains(&memory), "{printed}");
     }
+    let promised = row("create to EXTERNAL-IP, idle, p99")?;
+    ensure!(promised.get(1) == Some(&"20 ms"), "{promised:?}");
+    let is_met = number("create to EXTERNAL-IP, idle, p99")? <= 20.0;
+    ensure!(
+        promised.get(2) == Some(if is_met { &"yes" } else { &"no" }),
+        "{promised:?}"
+    );
     Ok(())
 }
