@@ -61,7 +61,7 @@ impl Misplaced {
         match self {
             Self::NoPool if pools.is_empty() => "there is no AddressPool: create one".to_owned(),
             Self::NoPool => format!(
-                "no pool lends it (there are {}): add it to a pool, or delete the AddressClaim",
+                "no pool lends it (tried {}): add it to a pool, or delete the AddressClaim",
                 name_pools(pools.names())
             ),
             Self::OtherPool { named, pool } => format!(

@@ -385,14 +385,14 @@ fn a_reservation_outside_every_pool_is_told_to_the_service_and_once_to_the_perso
         assert_eq!(world.reason(name), "ReservationOutsidePool");
         assert_eq!(
             world.message(name),
-            "8.8.8.8 is reserved for the Service, but no pool lends it (there are pool pool): add it to a pool, or \
+            "8.8.8.8 is reserved for the Service, but no pool lends it (tried pool pool): add it to a pool, or \
              delete the AddressClaim"
         );
     }
     assert_eq!(
         warnings(&world),
         [
-            "The AddressClaim reserves nothing: no pool lends it (there are pool pool): add it to a pool, or delete \
+            "The AddressClaim reserves nothing: no pool lends it (tried pool pool): add it to a pool, or delete \
           the AddressClaim"
         ]
     );
