@@ -131,15 +131,17 @@ impl Decider<'_> {
                 format!("{address} is reserved for the Service, but {how}"),
             )
         };
-        if let Some(slot) = self.ledger.slot(address)
-            && !slot.is_idle_reservation()
-        {
-            return in_use(&why::describe_use(slot));
-        }
         let pool = self.ledger.layout().pool_of(address);
         let unadmitted = pool.and_then(|pool| Some((pool, self.unadmitted(pool)?)));
         if let Some((pool, unadmitted)) = unadmitted {
             return why::reserved_not_admitted(address, pool, unadmitted, self.applicant);
+        }
+        let in_the_way = |slot: &&Slot| {
+            let may_join = |pool| !slot.holders.is_empty() && self.may_join(pool, slot).is_ok();
+            !slot.is_idle_reservation() && !pool.is_some_and(may_join)
+        };
+        if let Some(slot) = self.ledger.slot(address).filter(in_the_way) {
+            return in_use(&why::describe_use(slot));
         }
         let share = pool.and_then(|pool| Some((pool, self.ledger.layout().share(pool)?)));
         if let Some((pool, share)) = share.filter(|(_, share)| share.is_frozen()) {

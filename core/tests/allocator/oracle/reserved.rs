@@ -220,13 +220,13 @@ fn common_pool(
         if held.contains(&address) {
             continue;
         }
+        if !pool.spec.allocation.admits(applicant) {
+            return Err("NotAdmitted");
+        }
         let of_pool = belongs.get(&address);
         let can_join = of_pool.is_some_and(|pool| could_join(api, address, service, pool));
         if !claim.is_idle_reservation() && !rests && !can_join {
             return Err("AddressInUse");
-        }
-        if !pool.spec.allocation.admits(applicant) {
-            return Err("NotAdmitted");
         }
         if is_frozen(pool) {
             return Err("PoolInvalid");
