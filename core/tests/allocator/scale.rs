@@ -1,9 +1,12 @@
 //! Size must not matter: neither that of a pool, nor how many Services there are.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ferrolb_core::allocator::Work;
+use ferrolb_core::allocator::{Allocator, Event, Work};
 use ferrolb_core::pool::{Capacity, Pool};
+use ferrolb_core::request::Service;
+use ferrolb_core::time::{Now, Time, Timestamp};
 
 use crate::objects::{asking, key, mk_pool, mk_service};
 use crate::world::World;
@@ -138,4 +141,83 @@ fn a_freed_address_wakes_one_however_many_wait() {
             );
         }
     }
+}
+
+/// A Service of key `k` that uses a TCP port.
+fn mk_sharer(name: &str, port: u16) -> Service {
+    let mut service = mk_service(name);
+    service.request.sharing_key = Some("k".to_owned());
+    service.request.ports[0].port = port;
+    service
+}
+
+/// So many sharers of one port, one after the other on an address of its own.
+fn lend_apart(count: usize) -> (Work, Allocator) {
+    let mut allocator = Allocator::default();
+    let now = Now {
+        time: Time::ZERO,
+        wall: Timestamp(0),
+    };
+    allocator.apply(Event::PoolApplied(mk_pool("pool", &["10.0.0.0/8"])), now);
+    allocator.apply(Event::Synced, now);
+    for number in 0..count {
+        allocator.apply(Event::ServiceApplied(mk_sharer(&format!("s{number}"), 80)), now);
+        // It decides before it has the next call made.
+        assert!(allocator.poll_call(now).is_some());
+    }
+    (allocator.work(), allocator)
+}
+
+#[test]
+fn to_find_an_address_to_share_does_not_take_longer_because_many_cannot_be_shared() {
+    let (once, _) = lend_apart(1_000);
+    let (tenfold, mut allocator) = lend_apart(10_000);
+    assert!(
+        tenfold.steps <= once.steps * 10 + 100,
+        "{} steps for 1,000 Services, {} for 10,000",
+        once.steps,
+        tenfold.steps
+    );
+    assert!(
+        tenfold.decisions <= 10_000 + 100,
+        "{} decisions",
+        tenfold.decisions
+    );
+    let addresses: BTreeSet<_> = allocator.decisions().map(|(_, addresses, _)| addresses).collect();
+    assert_eq!(addresses.len(), 10_000, "each on an address of its own");
+    // One of another port shares the first of them, in a few steps.
+    let now = Now {
+        time: Time::ZERO,
+        wall: Timestamp(0),
+    };
+    allocator.apply(Event::ServiceApplied(mk_sharer("other", 81)), now);
+    allocator.poll_call(now);
+    let found = allocator.decisions().find(|(key, ..)| key.name == "other");
+    assert_eq!(found.expect("it is known").1, [crate::objects::ip("10.0.0.0")]);
+    assert!(allocator.work().steps <= tenfold.steps + 10);
+}
+
+#[test]
+fn of_many_that_wait_to_share_alike_one_is_woken_for_each_that_leaves() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["10.0.0.0/31"]));
+    for number in 0..200 {
+        world.api.create_service(mk_sharer(&format!("s{number}"), 80));
+    }
+    // It keeps both addresses from being freed when the first two leave.
+    for (name, address) in [("a", "10.0.0.0"), ("b", "10.0.0.1")] {
+        let service = asking(mk_sharer(name, 81), address);
+        world.api.create_service(service);
+    }
+    world.run(SOON);
+    for number in 0..5 {
+        let before = work(&world);
+        world.api.delete_service(&key(&format!("s{number}")));
+        world.run(SOON);
+        let served = format!("s{}", number + 2);
+        assert_eq!(world.shown(&served).len(), 1, "{served} waits");
+        let decisions = work(&world).decisions - before.decisions;
+        assert!(decisions <= 20, "{decisions} decisions");
+    }
+    world.assert_at_rest();
 }

@@ -18,5 +18,6 @@ mod rules;
 mod samples;
 mod settled;
 mod shared;
+mod sharing;
 mod start;
 mod startup;

@@ -97,6 +97,32 @@ mod tests {
     }
 
     #[test]
+    fn sharers_are_all_told_to_the_speakers() {
+        let mut claim = mk_claim("Held");
+        let mut other = claim.spec.holders[0].clone();
+        other.name = "api".to_owned();
+        other.external_traffic_policy = crate::address_claim::ClaimTrafficPolicy::Cluster;
+        other.advertisements = vec!["dmz".to_owned()];
+        claim.spec.holders.push(other);
+        let (_, facts) = claim_facts(&claim).expect("it is held");
+        let told: Vec<_> = facts
+            .holders
+            .iter()
+            .map(|holder| {
+                let advertisements = holder.advertisements.join(" ");
+                (holder.service.to_string(), holder.traffic_policy, advertisements)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("default/web".to_owned(), TrafficPolicy::Local, "lan".to_owned()),
+                ("default/api".to_owned(), TrafficPolicy::Cluster, "dmz".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
     fn a_claim_that_is_released_or_rests_is_silent() {
         assert_eq!(claim_facts(&mk_claim("Releasing")), None);
         assert_eq!(claim_facts(&mk_claim("Quarantined")), None);
