@@ -504,7 +504,7 @@ fn parse(entries: &[String]) -> Vec<AddressRange> {
 }
 
 /// The entries that mean something and do not overlap an earlier one.
-fn accepted(entries: &[String]) -> Vec<AddressRange> {
+pub(crate) fn accepted(entries: &[String]) -> Vec<AddressRange> {
     let mut accepted: Vec<AddressRange> = Vec::new();
     for range in parse(entries) {
         if !accepted

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use crate::api::Api;
 use crate::objects::mk_service;
-use crate::oracle::divide;
 use crate::oracle::sharers::could_join;
+use crate::oracle::{accepted, divide};
 use crate::properties::{any_pool, any_request, config};
 use crate::{admission, world::World};
 
@@ -25,10 +25,7 @@ const SOON: Duration = Duration::from_secs(120);
 fn in_order(api: &Api, pool: &Pool) -> Vec<IpAddr> {
     let belongs = divide(api);
     let mut addresses = Vec::new();
-    for entry in &pool.spec.addresses {
-        let Ok(range) = entry.parse::<AddressRange>() else {
-            continue;
-        };
+    for range in accepted(&pool.spec.addresses) {
         for number in range.first()..=range.last() {
             let address = match range.family() {
                 Family::V4 => IpAddr::V4(u32::try_from(number).expect("IPv4").into()),
