@@ -80,6 +80,8 @@ struct Follower<K, P, Q, W, M> {
     health: Health,
     unreadable: BTreeSet<ObjectKey>,
     version: String,
+    /// When the last list was complete.
+    listed_at: Duration,
 }
 
 // === impl Watch ===
@@ -154,6 +156,7 @@ pub async fn follow_partly<K, V, M>(
         sink,
         unreadable: BTreeSet::new(),
         version: String::new(),
+        listed_at: Duration::ZERO,
     };
     follower.run().await;
 }
@@ -193,7 +196,12 @@ where
                     End::Resume(None) => continue,
                     End::Resume(Some(trouble)) => trouble,
                     End::List(trouble) => {
-                        self.fail(trouble, &mut backoff).await;
+                        if self.has_stood() {
+                            // The API server answers: it was started anew, and every wait is over.
+                            self.health.failing(trouble);
+                        } else {
+                            self.fail(trouble, &mut backoff).await;
+                        }
                         continue 'list;
                     }
                 };
@@ -206,6 +214,12 @@ where
                 }
             }
         }
+    }
+
+    /// Whether the last list has been good for some time, so that another one at once is not the
+    /// beginning of a storm of lists.
+    fn has_stood(&self) -> bool {
+        clock::boottime().saturating_sub(self.listed_at) > SHORT_LIFE
     }
 
     /// Says what is wrong and waits, as long as the API server asks for and a moment more, so that
@@ -235,6 +249,7 @@ where
             }
         }
         self.version = pages.version;
+        self.listed_at = clock::boottime();
         self.health.listed(objects.len(), self.unreadable.len());
         Ok(objects)
     }

@@ -38,6 +38,13 @@ impl Lab {
         .await
     }
 
+    /// Puts our kinds back as the chart has them.
+    pub fn replace_crds(&self) -> Result<()> {
+        let directory = chart::directory().join("crds");
+        self.kubectl(["replace".as_ref(), "-f".as_ref(), directory.as_os_str()])?;
+        Ok(())
+    }
+
     /// Makes a namespace, unless it is there.
     pub async fn create_namespace(&self, name: &str) -> Result<()> {
         let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ferrolb_tests::lab::eventually;
+use ferrolb_tests::lab::objects::ingress;
 use ferrolb_tests::lab::product::{NAMESPACE, leader};
+use ferrolb_tests::lab::{clock, eventually};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use super::churn::Churn;
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant};
 
@@ -115,4 +117,51 @@ async fn a_leader_that_is_asked_to_end_hands_the_lease_over() -> Result<()> {
     tenant.service_from("ended", "web").await?;
     tenant.shows("web", &["10.25.2.0"]).await?;
     Ok(())
+}
+
+/// From the death of a leader to a write of the other: the Lease runs 4 s, and the product aims at 5 s
+/// for all; this machine may be busy.
+const TAKEN_OVER: Duration = Duration::from_secs(12);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_moves() -> Result<()> {
+    let (lab, mut controllers) = start_with(2, &[]).await?;
+    let tenant = Tenant::new(&lab, "loaded").await?;
+    let churn = Churn::start(&tenant, "10.25.4.0/23", Duration::from_secs(1)).await?;
+    let mut random = churn.random();
+    let names = ["kept-0", "kept-1", "kept-2"];
+    for name in names {
+        tenant.service(name, json!({})).await?;
+    }
+    let addresses = async || {
+        let mut addresses = Vec::new();
+        for name in names {
+            let service = tenant.services().get(name).await?;
+            let shown = ingress(&service)?;
+            ensure!(shown.len() == 1, "{name} shows {shown:?}");
+            addresses.extend(shown);
+        }
+        Ok(addresses)
+    };
+    let before = eventually(PATIENCE, "they are served", addresses).await?;
+    for round in 0..3 {
+        churn.goes_on(&mut random, 10..30).await?;
+        let leader = leader(&controllers).await?;
+        controllers[leader].kill()?;
+        let began = clock::now();
+        let other = &controllers[1 - leader];
+        eventually(TAKEN_OVER, "the other one leads", async || {
+            ensure!(other.is_leading().await?, "it stands by");
+            Ok(())
+        })
+        .await?;
+        churn.goes_on(&mut random, 1..2).await?;
+        let took = began.elapsed();
+        println!("round {round}: the standby has written {took:?} after the leader was killed");
+        ensure!(took < TAKEN_OVER, "it took {took:?}");
+        ensure!(addresses().await? == before, "what was shown has moved");
+        controllers[leader].start()?;
+        controllers[leader].wait_ready().await?;
+    }
+    churn.settle(&controllers).await
 }
