@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ferrolb_core::address::Family;
 use ferrolb_core::allocator::{Allocator, Call, Event, Outcome, Stored};
 use ferrolb_core::claim::Claim;
-use ferrolb_core::pool::Pool;
+use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::request::{
     AddressWish, Eligibility, FamilyPolicy, Ingress, Service, ServiceRequest, ServiceStatus,
 };
@@ -28,7 +28,23 @@ const NOW: Now = Now {
 
 /// How long it takes until so many Services have their claims and their status.
 pub(super) fn allocations(services: u32) -> Result<Duration> {
-    let pool = mk_pool()?;
+    run(services, &["10.0.0.0/8".to_owned()], services as usize)
+}
+
+/// How long it takes to serve whom 500 pools of eight addresses can serve, and to refuse the others.
+pub(super) fn in_small_pools(services: u32) -> Result<Duration> {
+    let pools: Vec<String> = (0..500)
+        .map(|number| format!("10.{}.{}.0/29", number / 256, number % 256))
+        .collect();
+    run(services, &pools, (pools.len() * 8).min(services as usize))
+}
+
+fn run(services: u32, addresses: &[String], expected: usize) -> Result<Duration> {
+    let mut pools: BTreeMap<PoolName, Pool> = BTreeMap::new();
+    for (number, addresses) in addresses.iter().enumerate() {
+        let pool = mk_pool(number, addresses)?;
+        pools.insert(pool.name.clone(), pool);
+    }
     let mut stored: BTreeMap<ServiceKey, Service> = (0..services)
         .map(mk_service)
         .map(|service| (service.key.clone(), service))
@@ -36,7 +52,9 @@ pub(super) fn allocations(services: u32) -> Result<Duration> {
     let events: Vec<Event> = stored.values().cloned().map(Event::ServiceApplied).collect();
     let mut allocator = Allocator::default();
     let started = clock::now();
-    allocator.apply(Event::PoolApplied(pool.clone()), NOW);
+    for pool in pools.values() {
+        allocator.apply(Event::PoolApplied(pool.clone()), NOW);
+    }
     for event in events {
         allocator.apply(event, NOW);
     }
@@ -44,7 +62,7 @@ pub(super) fn allocations(services: u32) -> Result<Duration> {
     let mut version = u64::from(services);
     while let Some((id, call)) = allocator.poll_call(NOW) {
         version += 1;
-        let outcome = answer(call, &mut stored, &pool, version)?;
+        let outcome = answer(call, &mut stored, &pools, version)?;
         allocator.handle_outcome(id, outcome, NOW);
         while allocator.poll_notice().is_some() {}
     }
@@ -52,9 +70,10 @@ pub(super) fn allocations(services: u32) -> Result<Duration> {
     let served = stored
         .values()
         .filter(|service| !service.status.ingress.is_empty());
+    let served = served.count();
     ensure!(
-        served.count() == services as usize,
-        "not every Service got its address"
+        served == expected,
+        "{served} of {expected} Services got an address"
     );
     Ok(taken)
 }
@@ -63,7 +82,7 @@ pub(super) fn allocations(services: u32) -> Result<Duration> {
 fn answer(
     call: Call,
     services: &mut BTreeMap<ServiceKey, Service>,
-    pool: &Pool,
+    pools: &BTreeMap<PoolName, Pool>,
     version: u64,
 ) -> Result<Outcome> {
     let version = version.to_string().as_str().into();
@@ -93,18 +112,18 @@ fn answer(
         Call::PatchPool(patch) => Stored::Pool(Pool {
             resource_version: version,
             status: Some(patch.status),
-            ..pool.clone()
+            ..pools.get(&patch.name).context("nobody has created it")?.clone()
         }),
         other => anyhow::bail!("nothing is to be changed or read here: {other:?}"),
     };
     Ok(Outcome::Done(Box::new(stored)))
 }
 
-fn mk_pool() -> Result<Pool> {
+fn mk_pool(number: usize, addresses: &str) -> Result<Pool> {
     let object: AddressPool = serde_json::from_value(json!({
         "apiVersion": "ferrolb.io/v1alpha1", "kind": "AddressPool",
-        "metadata": { "name": "bench", "uid": "pool", "resourceVersion": "1" },
-        "spec": { "addresses": ["10.0.0.0/8"] },
+        "metadata": { "name": format!("p{number:03}"), "uid": "pool", "resourceVersion": "1" },
+        "spec": { "addresses": [addresses] },
     }))?;
     Ok(pool::pool(&object))
 }
@@ -142,5 +161,6 @@ mod tests {
     #[test]
     fn every_service_is_served() {
         assert!(allocations(300).unwrap() > Duration::ZERO);
+        assert!(in_small_pools(5_000).unwrap() > Duration::ZERO);
     }
 }
