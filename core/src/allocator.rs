@@ -433,10 +433,10 @@ impl Allocator {
         for need in FamilyNeed::ALL {
             let of_pool = Need::Pool(pool.clone(), need);
             let servable = need.servable(v4, v6);
-            let mut woken = if has_quota && servable > 0 {
+            let mut woken = if has_quota {
                 // Who comes first may be one whom the quota does not let.
-                let has_left = |namespace: &str| self.ledger.has_quota_left(pool, namespace);
-                self.waiting.all_in(&of_pool, has_left)
+                let room = |namespace: &str| self.ledger.quota_left(pool, namespace) / need.least();
+                self.waiting.first_with_room(&of_pool, servable, room)
             } else {
                 self.waiting.first(&of_pool, servable)
             };
@@ -449,13 +449,19 @@ impl Allocator {
         }
     }
 
-    /// Has everybody of a namespace decided about who waits for a pool: the quota lets more, or
-    /// what it was told about the quota's use is no longer so.
+    /// Has as many of a namespace decided about who wait for a pool as its quota lets.
     fn wake_namespace(&mut self, pool: &PoolName, namespace: &str) {
+        let left = self.ledger.quota_left(pool, namespace);
         for need in FamilyNeed::ALL {
-            let is_it = |other: &str| other == namespace;
+            let room = |other: &str| {
+                if other == namespace {
+                    left / need.least()
+                } else {
+                    0
+                }
+            };
             let of_pool = Need::Pool(pool.clone(), need);
-            for key in self.waiting.all_in(&of_pool, is_it) {
+            for key in self.waiting.first_with_room(&of_pool, u128::MAX, room) {
                 self.want_decision(&key);
             }
         }

@@ -37,7 +37,7 @@ use crate::reason::Refusal;
 use crate::request::{Eligibility, Service};
 use crate::selector::Labels;
 use crate::sharing::Terms;
-use candidate::{Candidate, Finder, Tie};
+use candidate::{Candidate, Finder};
 
 /// Which addresses a Service should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -359,7 +359,9 @@ impl<'a> Decider<'a> {
             }
             if !self.fits_quota(pool, &granted, wish) {
                 let need = Need::Pool(pool.clone(), wish.need);
-                return Err((why::quota(self.ledger, pool, &self.service.key), vec![need]));
+                let wanted = wish.need.least();
+                let refusal = why::quota(self.ledger, pool, &self.service.key, wanted);
+                return Err((refusal, vec![need]));
             }
         }
         Ok(granted)
@@ -424,17 +426,13 @@ impl<'a> Decider<'a> {
         }
     }
 
-    /// The pools of an order in which an address rests for the Service: it comes back there.
+    /// The pools of an order in which the Service has an address, or one rests for it: it stays or
+    /// comes back there.
     fn returning(&self, order: &Order) -> Vec<PoolName> {
-        let rests_in = |pool: &PoolName| {
-            let rests = |candidate: &Candidate| candidate.tie == Tie::Resting && candidate.pool == *pool;
-            self.candidates.iter().any(rests)
-        };
-        let in_first = order.first.iter().filter(|pool| rests_in(pool)).cloned();
-        let in_open = self.tied_open(order).into_iter();
-        in_first
-            .chain(in_open.map(|rank| rank.pool.clone()).filter(rests_in))
-            .collect()
+        let is_tied = |pool: &&PoolName| self.candidates.iter().any(|candidate| candidate.pool == **pool);
+        let in_first = order.first.iter().filter(is_tied);
+        let in_open = self.tied_open(order).into_iter().map(|rank| &rank.pool);
+        in_first.chain(in_open.filter(is_tied)).cloned().collect()
     }
 
     /// Addresses of one of these pools.
@@ -481,17 +479,16 @@ impl<'a> Decider<'a> {
         let (FamilyNeed::Prefer(_), 1) = (wish.need, held.len()) else {
             return None;
         };
-        let has = |family| held.keys().any(|address| Family::of(*address) == family);
-        let had_other = self
-            .ledger
-            .addresses_of(&self.service.key)
-            .into_iter()
-            .filter(|address| !has(Family::of(*address)))
-            .any(|address| {
-                self.ledger
-                    .slot(address)
-                    .is_some_and(|slot| slot.names(&self.service.key))
-            });
+        let (only, pool) = held.first_key_value()?;
+        let other = Family::of(*only).other();
+        if self.ledger.covers_any(pool, other) {
+            return None;
+        }
+        let addresses = self.ledger.addresses_of(&self.service.key);
+        let had_other = addresses.into_iter().any(|address| {
+            let slot = self.ledger.slot(address);
+            Family::of(address) == other && slot.is_some_and(|slot| slot.names(&self.service.key))
+        });
         if !had_other {
             return None;
         }
@@ -527,9 +524,6 @@ impl<'a> Decider<'a> {
     /// Whether the Service's namespace may hold these addresses of a pool beside what others of the
     /// namespace hold. What a person reserves for it no quota keeps from it.
     fn fits_quota(&self, pool: &PoolName, granted: &Granted, wish: &Wish) -> bool {
-        if !wish.reserved.is_empty() {
-            return true;
-        }
         let key = &self.service.key;
         let Some((others, most)) = self.ledger.quota(pool, key) else {
             return true;
@@ -538,8 +532,10 @@ impl<'a> Decider<'a> {
             let slot = self.ledger.slot(*address);
             slot.is_some_and(|slot| slot.is_kept_beside(key))
         };
-        let more = granted.keys().filter(|address| !is_held_anyway(address)).count();
-        u32::try_from(more).is_ok_and(|more| others.saturating_add(more) <= most)
+        // What is reserved for it, it gets in any case.
+        let counts = |address: &&IpAddr| !wish.reserved.contains(address) && !is_held_anyway(address);
+        let more = granted.keys().filter(counts).count();
+        more == 0 || u32::try_from(more).is_ok_and(|more| others.saturating_add(more) <= most)
     }
 
     fn is_candidate(&self, address: IpAddr) -> bool {

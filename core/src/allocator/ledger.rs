@@ -290,14 +290,14 @@ impl Ledger {
         Some((all.saturating_sub(own), most))
     }
 
-    /// Whether a namespace may hold another address of a pool.
-    pub(super) fn has_quota_left(&self, pool: &PoolName, namespace: &str) -> bool {
-        let most = self.layout.share(pool).and_then(|share| share.quota);
-        let held = self
-            .inventories
-            .get(pool)
-            .and_then(|inventory| inventory.by_namespace.get(namespace));
-        most.is_none_or(|most| held.is_none_or(|held| *held < most))
+    /// How many more addresses of a pool a namespace may hold.
+    pub(super) fn quota_left(&self, pool: &PoolName, namespace: &str) -> u32 {
+        let Some(most) = self.layout.share(pool).and_then(|share| share.quota) else {
+            return u32::MAX;
+        };
+        let inventory = self.inventories.get(pool);
+        let held = inventory.and_then(|inventory| inventory.by_namespace.get(namespace));
+        most.saturating_sub(held.copied().unwrap_or_default())
     }
 
     /// How many addresses of each family a pool could lend now.

@@ -239,7 +239,7 @@ impl Allocator {
         };
         self.agenda.decide(key, standing, entry.service.created);
         // Whoever is about to be decided about anyway must not be woken in the place of another.
-        self.waiting.remove(key);
+        self.waiting.suspend(key);
     }
 
     /// Decides about a Service and puts the decision into the ledger.
@@ -257,10 +257,8 @@ impl Allocator {
         let mut decision = decide(&mut self.ledger, around, &entry.service);
         let needs = std::mem::take(&mut decision.needs);
         let left = self.waiting.insert(key, entry.service.created, needs);
-        if decision.terms.key.is_some() {
-            // It may not have taken what it was woken for.
-            left.iter().for_each(|need| self.wake_next(need));
-        }
+        // It may not have taken what it was woken for.
+        left.iter().for_each(|need| self.wake_next(need));
         for address in self.ledger.addresses_of(key) {
             let is_holder = |slot: &Slot| slot.holders.contains_key(key);
             if !decision.addresses.contains_key(&address) && self.ledger.slot(address).is_some_and(is_holder)

@@ -90,6 +90,14 @@ impl FamilyNeed {
         }
     }
 
+    /// How many addresses are the least that is of any use.
+    pub(super) const fn least(self) -> u32 {
+        match self {
+            Self::One(_) | Self::Prefer(_) => 1,
+            Self::Both => 2,
+        }
+    }
+
     /// How many Services of this need so many free addresses can serve.
     pub(super) fn servable(self, v4: u128, v6: u128) -> u128 {
         match self {
@@ -123,15 +131,22 @@ impl Waiting {
 
     /// Takes a Service out of every queue.
     pub(super) fn remove(&mut self, key: &ServiceKey) {
-        let Some((since, needs)) = self.by_service.remove(key) else {
+        self.suspend(key);
+        self.by_service.remove(key);
+    }
+
+    /// Takes a Service out of every queue until it is decided about: what it waited for is known
+    /// still, since it may not take it.
+    pub(super) fn suspend(&mut self, key: &ServiceKey) {
+        let Some((since, needs)) = self.by_service.get(key) else {
             return;
         };
-        let place = (since, key.clone());
+        let place = (*since, key.clone());
         for need in needs {
-            if let Some(queue) = self.by_need.get_mut(&need) {
+            if let Some(queue) = self.by_need.get_mut(need) {
                 queue.remove(&place);
                 if queue.is_empty() {
-                    self.by_need.remove(&need);
+                    self.by_need.remove(need);
                 }
             }
         }
@@ -144,11 +159,29 @@ impl Waiting {
         queue.take(count).map(|(_, key)| key.clone()).collect()
     }
 
-    /// Those that wait for something, longest first, and whose namespaces pass a test.
-    pub(super) fn all_in(&self, need: &Need, test: impl Fn(&str) -> bool) -> Vec<ServiceKey> {
-        let queue = self.by_need.get(need).into_iter().flatten();
-        let keys = queue.map(|(_, key)| key).filter(|key| test(&key.namespace));
-        keys.cloned().collect()
+    /// Those that wait longest for something, as many as `count`, and of each namespace as many as
+    /// it has room for.
+    pub(super) fn first_with_room(
+        &self,
+        need: &Need,
+        count: u128,
+        room: impl Fn(&str) -> u32,
+    ) -> Vec<ServiceKey> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut rooms: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (_, key) in self.by_need.get(need).into_iter().flatten() {
+            if found.len() >= count {
+                break;
+            }
+            let namespace = key.namespace.as_str();
+            let left = rooms.entry(namespace).or_insert_with(|| room(namespace));
+            if let Some(less) = left.checked_sub(1) {
+                *left = less;
+                found.push(key.clone());
+            }
+        }
+        found
     }
 
     /// What Services wait for that are willing to share under a key.

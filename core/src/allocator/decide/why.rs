@@ -100,11 +100,11 @@ pub(super) fn reserved_not_admitted(
     )
 }
 
-pub(super) fn quota(ledger: &Ledger, pool: &PoolName, key: &ServiceKey) -> Refusal {
-    let (others, most) = ledger.quota(pool, key).unwrap_or_default();
+pub(super) fn quota(ledger: &Ledger, pool: &PoolName, key: &ServiceKey, wanted: u32) -> Refusal {
+    let (_, most) = ledger.quota(pool, key).unwrap_or_default();
     Refusal::new(
         Refused::QuotaExceeded,
-        Trouble::quota(pool, key, others, most).text,
+        Trouble::quota(pool, key, most, wanted).text,
     )
 }
 
@@ -267,10 +267,7 @@ impl Trouble {
             .iter()
             .find(|family| !ledger.covers_any(pool, **family))
             .map(|family| family.as_str());
-        let wanted = match need {
-            FamilyNeed::One(_) | FamilyNeed::Prefer(_) => 1,
-            FamilyNeed::Both => 2,
-        };
+        let wanted = need.least();
         let over = ledger
             .quota(pool, key)
             .filter(|(others, most)| others + wanted > *most);
@@ -283,7 +280,7 @@ impl Trouble {
                 reason: Refused::NoDualStackPool,
                 text: format!("pool {pool} has no {family} addresses"),
             },
-            (_, _, Some((others, most))) => Self::quota(pool, key, others, most),
+            (_, _, Some((_, most))) => Self::quota(pool, key, most, wanted),
             (FamilyNeed::Both, None, None) => Self {
                 reason: Refused::PoolExhausted,
                 text: format!("pool {pool} does not have both free"),
@@ -295,12 +292,17 @@ impl Trouble {
         })
     }
 
-    fn quota(pool: &PoolName, key: &ServiceKey, others: u32, most: u32) -> Self {
+    /// Says nothing of how many are in use: whoever waits would have to be told of each that goes.
+    fn quota(pool: &PoolName, key: &ServiceKey, most: u32, wanted: u32) -> Self {
+        let left = if wanted == 1 {
+            "none is left"
+        } else {
+            "no two are left"
+        };
         Self {
             reason: Refused::QuotaExceeded,
             text: format!(
-                "pool {pool} lends a namespace at most {most} addresses (allocation.maxPerNamespace), and the other \
-                 Services of {} hold {others}",
+                "pool {pool} lends a namespace at most {most} addresses (allocation.maxPerNamespace), and {left} for {}",
                 key.namespace
             ),
         }
