@@ -24,6 +24,7 @@ mod notices;
 mod objects;
 mod oracle;
 mod plain;
+mod pressed;
 mod properties;
 mod repair;
 mod requests;
