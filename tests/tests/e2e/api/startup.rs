@@ -17,6 +17,9 @@ use crate::ending;
 
 const SECRET: &str = "ferrolb-gossip";
 
+/// What it lists: Services, pools, claims, namespaces and Nodes.
+const LISTS: usize = 5;
+
 /// What the controller says when it ends at once, with this code.
 fn refusal(arguments: &[&str], environment: &[(&str, &str)], code: i32) -> Result<String> {
     ending::said(&Artifacts::from_env()?.controller(), arguments, environment, code)
@@ -172,7 +175,7 @@ async fn it_waits_for_what_is_missing_and_says_what() -> Result<()> {
         async || {
             let report = not_ready(&controller).await?;
             ensure!(
-                report.matches("the API server cannot be reached: ").count() == 3,
+                report.matches("the API server cannot be reached: ").count() == LISTS,
                 "{report}"
             );
             Ok(())
