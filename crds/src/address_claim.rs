@@ -49,10 +49,10 @@ const EPOCH_NEVER_FALLS: &str = "!has(oldSelf.status) || !has(oldSelf.status.epo
     printcolumn(name = "Node", type_ = "string", json_path = ".status.owner.node"),
     printcolumn(name = "Interface", type_ = "string", json_path = ".status.owner.interfaces[*]"),
     printcolumn(name = "State", type_ = "string", json_path = ".spec.state"),
-    printcolumn(name = "Reserved", type_ = "boolean", json_path = ".spec.reserved"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", priority = 1),
+    printcolumn(name = "Reserved", type_ = "boolean", json_path = ".spec.reserved", priority = 1),
     printcolumn(name = "Reserved-For", type_ = "string", json_path = ".spec.reservedFor[*].name", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
