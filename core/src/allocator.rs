@@ -37,6 +37,7 @@
 //! that matters is in the objects.
 
 mod agenda;
+mod by_service;
 pub mod call;
 mod claims;
 mod contest;
@@ -50,7 +51,6 @@ mod outcome;
 mod pool_status;
 mod pools;
 mod release;
-mod reservations;
 mod retry;
 mod services;
 mod sharers;

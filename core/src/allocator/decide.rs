@@ -318,8 +318,9 @@ impl<'a> Decider<'a> {
                 return Err((why::in_other_pool(*address, pool, asked), Vec::new()));
             }
             if let Some(unadmitted) = self.unadmitted(pool) {
+                let what = format!("The Service asks for {address} of pool {pool}");
                 return Err((
-                    why::address_not_admitted(*address, pool, unadmitted, self.applicant),
+                    why::not_admitted(&what, pool, unadmitted, self.applicant),
                     Vec::new(),
                 ));
             }
@@ -360,7 +361,7 @@ impl<'a> Decider<'a> {
             if !self.fits_quota(pool, &granted, wish) {
                 let need = Need::Pool(pool.clone(), wish.need);
                 let wanted = wish.need.least();
-                let refusal = why::quota(self.ledger, pool, &self.service.key, wanted);
+                let refusal = why::quota(share, pool, &self.service.key, wanted);
                 return Err((refusal, vec![need]));
             }
         }
@@ -374,8 +375,9 @@ impl<'a> Decider<'a> {
                 return Err((why::pool_not_found(asked, self.pools), Vec::new()));
             }
             if let Some(unadmitted) = self.unadmitted(asked) {
+                let what = format!("The Service asks for pool {asked}");
                 return Err((
-                    why::pool_not_admitted(asked, unadmitted, self.applicant),
+                    why::not_admitted(&what, asked, unadmitted, self.applicant),
                     Vec::new(),
                 ));
             }

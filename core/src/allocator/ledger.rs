@@ -5,24 +5,25 @@
 //! the slots in step with them: who has to do with which address, what is free, what counts
 //! where. Nothing is looked for by walking through all slots but when the pools change.
 
+mod inventory;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::Family;
-use crate::allocator::reservations::Reservations;
+use crate::allocator::by_service::ByService;
 use crate::allocator::sharers::{Offer, Seeker, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
 use crate::claim::{Claim, ClaimSpec};
 use crate::object::Uid;
-use crate::pool::free::Free;
 use crate::pool::layout::{Layout, Share};
-use crate::pool::order::Order;
 use crate::pool::{Capacity, PoolName};
 use crate::service::ServiceKey;
 use crate::sharing::Terms;
+use inventory::{Charge, Inventory};
 
 /// Every address in use.
 #[derive(Debug, Default)]
@@ -30,8 +31,8 @@ pub(super) struct Ledger {
     layout: Layout,
     slots: BTreeMap<IpAddr, Slot>,
     shown: Shown,
-    by_service: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
-    reservations: Reservations,
+    by_service: ByService,
+    reservations: ByService,
     inventories: BTreeMap<PoolName, Inventory>,
     sharers: Sharers,
     /// Counted where nothing else changes.
@@ -55,29 +56,6 @@ pub(super) struct Changes {
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
-/// What is free and what is in use of one pool.
-#[derive(Debug, Default)]
-struct Inventory {
-    free: Free,
-    order: Order,
-    v4: Counts,
-    v6: Counts,
-    /// How many addresses each namespace holds, if the pool has a quota.
-    by_namespace: BTreeMap<String, u32>,
-}
-
-/// Addresses in use of one pool and family.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    /// All that the pool covers.
-    covered: u128,
-    /// Those of them that are in use.
-    used: u128,
-    assigned: u128,
-    reserved: u128,
-    quarantined: u128,
-}
-
 /// What a slot means to others; `None` for a free address.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Bearing {
@@ -92,14 +70,6 @@ struct Bearing {
     charge: Option<Charge>,
 }
 
-/// Where one slot counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Charge {
-    pool: PoolName,
-    bucket: Bucket,
-    is_covered: bool,
-}
-
 // === impl Ledger ===
 
 impl Ledger {
@@ -112,20 +82,7 @@ impl Ledger {
     pub(super) fn set_layout(&mut self, layout: Layout) {
         self.inventories = layout
             .shares()
-            .map(|(name, share)| {
-                let counts = |family| Counts {
-                    covered: share.count(family),
-                    ..Counts::default()
-                };
-                let inventory = Inventory {
-                    free: Free::of(share),
-                    order: Order::of(share),
-                    v4: counts(Family::V4),
-                    v6: counts(Family::V6),
-                    by_namespace: BTreeMap::new(),
-                };
-                (name.clone(), inventory)
-            })
+            .map(|(name, share)| (name.clone(), Inventory::of(share)))
             .collect();
         self.layout = layout;
         self.sharers.clear();
@@ -192,7 +149,7 @@ impl Ledger {
 
     /// The addresses that a Service has to do with.
     pub(super) fn addresses_of(&self, key: &ServiceKey) -> Vec<IpAddr> {
-        self.by_service.get(key).into_iter().flatten().copied().collect()
+        self.by_service.of(key).collect()
     }
 
     /// Changes a slot, which is made if need be and dropped if nothing is left in it.
@@ -275,15 +232,13 @@ impl Ledger {
     /// what it may be about to give up.
     pub(super) fn quota(&self, pool: &PoolName, but: &ServiceKey) -> Option<(u32, u32)> {
         let most = self.layout.share(pool)?.quota?;
-        let namespace = &but.namespace;
         let inventory = self.inventories.get(pool)?;
-        let all = inventory.by_namespace.get(namespace).copied().unwrap_or_default();
-        let own = self.by_service.get(but).into_iter().flatten();
-        let own = own.filter(|address| {
-            self.slots.get(*address).is_some_and(|slot| {
+        let all = inventory.held_by(&but.namespace);
+        let own = self.by_service.of(but).filter(|address| {
+            self.slots.get(address).is_some_and(|slot| {
                 slot.keepers().any(|keeper| keeper == but)
                     && !slot.is_kept_beside(but)
-                    && self.pool_of(**address) == Some(pool)
+                    && self.pool_of(*address) == Some(pool)
             })
         });
         let own = u32::try_from(own.count()).unwrap_or(u32::MAX);
@@ -296,34 +251,30 @@ impl Ledger {
             return u32::MAX;
         };
         let inventory = self.inventories.get(pool);
-        let held = inventory.and_then(|inventory| inventory.by_namespace.get(namespace));
-        most.saturating_sub(held.copied().unwrap_or_default())
+        most.saturating_sub(inventory.map_or(0, |inventory| inventory.held_by(namespace)))
     }
 
     /// How many addresses of each family a pool could lend now.
     pub(super) fn available(&self, pool: &PoolName) -> (u128, u128) {
         let is_frozen = self.layout.share(pool).is_none_or(Share::is_frozen);
         match self.inventories.get(pool) {
-            Some(inventory) if !is_frozen => (inventory.v4.unused(), inventory.v6.unused()),
+            Some(inventory) if !is_frozen => inventory.unused(),
             Some(_) | None => (0, 0),
         }
     }
 
     /// Whether a pool covers any address of a family, free or not.
     pub(super) fn covers_any(&self, pool: &PoolName, family: Family) -> bool {
-        self.inventories.get(pool).is_some_and(|inventory| match family {
-            Family::V4 => inventory.v4.covered > 0,
-            Family::V6 => inventory.v6.covered > 0,
-        })
+        let inventory = self.inventories.get(pool);
+        inventory.is_some_and(|inventory| inventory.covers(family))
     }
 
     /// The counts of a pool, IPv4 and IPv6.
     pub(super) fn capacity(&self, pool: &PoolName) -> (Capacity, Capacity) {
-        let (v4, v6) = self.available(pool);
-        match self.inventories.get(pool) {
-            Some(inventory) => (inventory.v4.capacity(v4), inventory.v6.capacity(v6)),
-            None => Default::default(),
-        }
+        let inventory = self.inventories.get(pool);
+        inventory.map_or_else(Default::default, |inventory| {
+            inventory.capacity(self.available(pool))
+        })
     }
 
     /// The addresses that people reserve for a Service.
@@ -432,7 +383,8 @@ impl Ledger {
             self.index_offer(address, before.offer.as_ref(), false);
             self.index_offer(address, after.offer.as_ref(), true);
         }
-        self.reindex(address, &before.mentions, &after.mentions);
+        self.by_service
+            .replace(address, &before.mentions, &after.mentions);
         self.reservations
             .replace(address, &before.beneficiaries, &after.beneficiaries);
         if before.charge != after.charge {
@@ -447,7 +399,7 @@ impl Ledger {
             return;
         };
         if let Some(inventory) = self.inventories.get_mut(&charge.pool) {
-            inventory.counts_mut(Family::of(address)).charge(&charge, is_on);
+            inventory.charge(Family::of(address), &charge, is_on);
         }
         self.changed.pools.insert(charge.pool);
     }
@@ -462,15 +414,7 @@ impl Ledger {
             return;
         };
         for namespace in namespaces {
-            let count = inventory.by_namespace.entry(namespace.clone()).or_default();
-            *count = if is_on {
-                count.saturating_add(1)
-            } else {
-                count.saturating_sub(1)
-            };
-            if *count == 0 {
-                inventory.by_namespace.remove(namespace);
-            }
+            inventory.charge_namespace(namespace, is_on);
             self.changed.quotas.insert((pool.clone(), namespace.clone()));
         }
     }
@@ -499,20 +443,6 @@ impl Ledger {
         }
     }
 
-    fn reindex(&mut self, address: IpAddr, before: &BTreeSet<ServiceKey>, after: &BTreeSet<ServiceKey>) {
-        for key in before.difference(after) {
-            if let Some(addresses) = self.by_service.get_mut(key) {
-                addresses.remove(&address);
-                if addresses.is_empty() {
-                    self.by_service.remove(key);
-                }
-            }
-        }
-        for key in after.difference(before) {
-            self.by_service.entry(key.clone()).or_default().insert(address);
-        }
-    }
-
     fn take_from_free(&mut self, address: IpAddr) {
         if let Some(pool) = self.layout.pool_of(address)
             && let Some(share) = self.layout.share(pool)
@@ -536,58 +466,6 @@ impl Ledger {
 /// The namespaces of those who keep an address.
 fn namespaces(slot: &Slot) -> BTreeSet<String> {
     slot.keepers().map(|keeper| keeper.namespace.clone()).collect()
-}
-
-// === impl Inventory ===
-
-impl Inventory {
-    fn counts_mut(&mut self, family: Family) -> &mut Counts {
-        match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-        }
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    fn unused(self) -> u128 {
-        self.covered.saturating_sub(self.used)
-    }
-
-    fn charge(&mut self, charge: &Charge, is_on: bool) {
-        let step = |count: &mut u128| {
-            *count = if is_on {
-                count.saturating_add(1)
-            } else {
-                count.saturating_sub(1)
-            };
-        };
-        match charge.bucket {
-            Bucket::Assigned => step(&mut self.assigned),
-            Bucket::Reserved => step(&mut self.reserved),
-            Bucket::Quarantined => step(&mut self.quarantined),
-        }
-        if charge.is_covered {
-            step(&mut self.used);
-        }
-    }
-
-    fn capacity(self, available: u128) -> Capacity {
-        let cap = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
-        let total = available
-            .saturating_add(self.assigned)
-            .saturating_add(self.reserved)
-            .saturating_add(self.quarantined);
-        Capacity {
-            total: cap(total),
-            assigned: cap(self.assigned),
-            reserved: cap(self.reserved),
-            quarantined: cap(self.quarantined),
-            available: cap(available),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -134,7 +134,8 @@ impl Decider<'_> {
         let pool = self.ledger.layout().pool_of(address);
         let unadmitted = pool.and_then(|pool| Some((pool, self.unadmitted(pool)?)));
         if let Some((pool, unadmitted)) = unadmitted {
-            return why::reserved_not_admitted(address, pool, unadmitted, self.applicant);
+            let what = format!("{address} of pool {pool} is reserved for the Service");
+            return why::not_admitted(&what, pool, unadmitted, self.applicant);
         }
         let in_the_way = |slot: &&Slot| {
             let may_join = |pool| !slot.holders.is_empty() && self.may_join(pool, slot).is_ok();

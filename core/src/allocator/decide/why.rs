@@ -62,46 +62,19 @@ pub(super) fn pool_not_found(asked: &PoolName, pools: &Pools) -> Refusal {
     )
 }
 
-pub(super) fn pool_not_admitted(
-    asked: &PoolName,
-    unadmitted: Unadmitted,
-    applicant: Applicant<'_>,
-) -> Refusal {
-    let declines = declines(asked, unadmitted, applicant);
-    Refusal::new(
-        Refused::NotAdmitted,
-        format!("The Service asks for pool {asked}, but {declines}"),
-    )
-}
-
-pub(super) fn address_not_admitted(
-    address: IpAddr,
+/// A pool is not for the Service, though something of it was asked for or reserved: `what` says so.
+pub(super) fn not_admitted(
+    what: &str,
     pool: &PoolName,
     unadmitted: Unadmitted,
     applicant: Applicant<'_>,
 ) -> Refusal {
     let declines = declines(pool, unadmitted, applicant);
-    Refusal::new(
-        Refused::NotAdmitted,
-        format!("The Service asks for {address} of pool {pool}, but {declines}"),
-    )
+    Refusal::new(Refused::NotAdmitted, format!("{what}, but {declines}"))
 }
 
-pub(super) fn reserved_not_admitted(
-    address: IpAddr,
-    pool: &PoolName,
-    unadmitted: Unadmitted,
-    applicant: Applicant<'_>,
-) -> Refusal {
-    let declines = declines(pool, unadmitted, applicant);
-    Refusal::new(
-        Refused::NotAdmitted,
-        format!("{address} of pool {pool} is reserved for the Service, but {declines}"),
-    )
-}
-
-pub(super) fn quota(ledger: &Ledger, pool: &PoolName, key: &ServiceKey, wanted: u32) -> Refusal {
-    let (_, most) = ledger.quota(pool, key).unwrap_or_default();
+pub(super) fn quota(share: Option<&Share>, pool: &PoolName, key: &ServiceKey, wanted: u32) -> Refusal {
+    let most = share.and_then(|share| share.quota).unwrap_or_default();
     Refusal::new(
         Refused::QuotaExceeded,
         Trouble::quota(pool, key, most, wanted).text,
