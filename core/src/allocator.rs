@@ -86,7 +86,9 @@ use throttle::Throttle;
 use waiting::{FamilyNeed, Join, Need, Waiting};
 
 /// The machine. See the module's documentation for how it is driven.
-#[derive(Debug, Default)]
+///
+/// It is a value: whoever simulates it may go on from one moment in several ways.
+#[derive(Clone, Debug, Default)]
 pub struct Allocator {
     options: Options,
     is_synced: bool,

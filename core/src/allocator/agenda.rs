@@ -38,7 +38,7 @@ pub(super) enum Standing {
 }
 
 /// Work to be done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Agenda {
     undecided: BTreeSet<(Standing, Timestamp, ServiceKey)>,
     undecided_by_key: BTreeMap<ServiceKey, (Standing, Timestamp)>,

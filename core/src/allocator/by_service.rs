@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::service::ServiceKey;
 
 /// Addresses by Service.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ByService {
     addresses: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
 }

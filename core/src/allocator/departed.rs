@@ -16,7 +16,7 @@ use crate::service::ServiceKey;
 use crate::time::Now;
 
 /// What is known about such a Service.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Departed {
     /// What a read found.
     pub(super) verdict: Verdict,
@@ -27,7 +27,7 @@ pub(super) struct Departed {
 }
 
 /// What a read found.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Verdict {
     /// Nothing yet.
     #[default]

@@ -26,7 +26,7 @@ use crate::sharing::Terms;
 use inventory::{Charge, Inventory};
 
 /// Every address in use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     layout: Layout,
     slots: BTreeMap<IpAddr, Slot>,
@@ -44,7 +44,7 @@ pub(super) struct Ledger {
 }
 
 /// What has changed since it was last asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     /// Pools whose counts may have changed.
     pub(super) pools: BTreeSet<PoolName>,

@@ -21,7 +21,7 @@ use crate::time::Time;
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// The pools.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pools {
     by_name: BTreeMap<PoolName, PoolEntry>,
     /// Those that lend without being asked, and only to some Services ...
@@ -48,7 +48,7 @@ pub(super) struct Rank {
 }
 
 /// One pool, and the writing of its status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PoolEntry {
     /// The pool as it is stored.
     pub(super) pool: Pool,

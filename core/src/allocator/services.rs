@@ -18,7 +18,7 @@ use crate::service::ServiceKey;
 use crate::time::Now;
 
 /// One Service, what was decided about it, and the writing of its status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServiceEntry {
     /// The Service as it is stored.
     pub(super) service: Service,

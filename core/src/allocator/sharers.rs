@@ -38,7 +38,7 @@ pub(super) struct Seeker<'a> {
 }
 
 /// The index.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sharers {
     by_key: BTreeMap<String, BTreeMap<PoolName, BTreeMap<Class, Runs>>>,
 }
@@ -54,7 +54,7 @@ struct Class {
 }
 
 /// Addresses as their numbers in the pool's order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Runs {
     all: RangeInclusiveSet<u128>,
     used: BTreeMap<ServicePort, RangeInclusiveSet<u128>>,

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use crate::service::ServiceKey;
 
 /// Addresses and who shows them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     /// With each Service, whether it is foreign: another load balancer serves it, so that we
     /// cannot take the address from it.

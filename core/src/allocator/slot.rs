@@ -12,7 +12,7 @@ use crate::sharing::Terms;
 use crate::time::Time;
 
 /// What is known about an address that is not free.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     /// Who is to hold it, and on which terms: the ledger's word. Each two go together. Empty = it
     /// is on its way to be free.

@@ -54,7 +54,7 @@ pub(super) enum FamilyNeed {
 }
 
 /// The queues.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     by_need: BTreeMap<Need, BTreeSet<(Timestamp, ServiceKey)>>,
     by_service: BTreeMap<ServiceKey, (Timestamp, Vec<Need>)>,

@@ -12,7 +12,7 @@ use crate::pool::layout::Share;
 use crate::range::AddressRange;
 
 /// The free addresses of one pool. Every method wants the share that it was made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Free {
     set: AddressSet,
     /// Places of the entries that have a free address, or one that must be avoided.

@@ -12,7 +12,7 @@ use crate::pool::order::Order;
 use crate::pool::{Capacity, PoolName};
 
 /// What is free and what is in use of one pool.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inventory {
     /// What is free.
     pub(super) free: Free,
