@@ -8,7 +8,10 @@ use ferrolb_core::request::{FamilyPolicy, Service};
 use ferrolb_core::selector::{Labels, Requirement, Selector};
 use ferrolb_core::service::ServiceKey;
 
-use crate::objects::{asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_service};
+use crate::objects::{
+    asking, at_priority, for_namespace, from_pool, in_namespace, ip, key, mk_dual_service, mk_pool,
+    mk_service, with_quota,
+};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -26,16 +29,6 @@ fn selector(label: &str, value: &str) -> Selector {
     }
 }
 
-fn at_priority(mut pool: Pool, priority: u32) -> Pool {
-    pool.spec.allocation.priority = Some(priority);
-    pool
-}
-
-fn for_namespace(mut pool: Pool, namespace: &str) -> Pool {
-    pool.spec.allocation.namespaces.insert(namespace.to_owned());
-    pool
-}
-
 fn for_tier(mut pool: Pool, tier: &str) -> Pool {
     pool.spec
         .allocation
@@ -44,18 +37,8 @@ fn for_tier(mut pool: Pool, tier: &str) -> Pool {
     pool
 }
 
-fn with_quota(mut pool: Pool, most: u32) -> Pool {
-    pool.spec.allocation.max_per_namespace = Some(most);
-    pool
-}
-
 fn of_tier(mut service: Service, tier: &str) -> Service {
     service.request.labels = labels(&[("tier", tier)]);
-    service
-}
-
-fn in_namespace(mut service: Service, namespace: &str) -> Service {
-    service.key.namespace = namespace.to_owned();
     service
 }
 

@@ -103,6 +103,37 @@ pub(crate) fn asking(mut service: Service, addresses: &str) -> Service {
     service
 }
 
+/// A Service that uses a TCP port and is willing to share under a key.
+pub(crate) fn mk_sharer(name: &str, sharing_key: &str, tcp: u16) -> Service {
+    let mut service = mk_service(name);
+    service.request.sharing_key = Some(sharing_key.to_owned());
+    service.request.ports = vec![ServicePort {
+        protocol: Protocol::Tcp,
+        port: tcp,
+    }];
+    service
+}
+
+pub(crate) fn in_namespace(mut service: Service, namespace: &str) -> Service {
+    service.key.namespace = namespace.to_owned();
+    service
+}
+
+pub(crate) fn at_priority(mut pool: Pool, priority: u32) -> Pool {
+    pool.spec.allocation.priority = Some(priority);
+    pool
+}
+
+pub(crate) fn for_namespace(mut pool: Pool, namespace: &str) -> Pool {
+    pool.spec.allocation.namespaces.insert(namespace.to_owned());
+    pool
+}
+
+pub(crate) fn with_quota(mut pool: Pool, most: u32) -> Pool {
+    pool.spec.allocation.max_per_namespace = Some(most);
+    pool
+}
+
 pub(crate) fn from_pool(mut service: Service, pool: &str) -> Service {
     service.request.pool = Some(pool.into());
     service

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use ferrolb_core::allocator::{Allocator, Event, Work};
 use ferrolb_core::pool::{Capacity, Pool};
-use ferrolb_core::request::Service;
 use ferrolb_core::time::{Now, Time, Timestamp};
 
-use crate::objects::{asking, key, mk_pool, mk_service};
+use crate::objects::{asking, key, mk_pool, mk_service, mk_sharer};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -143,14 +142,6 @@ fn a_freed_address_wakes_one_however_many_wait() {
     }
 }
 
-/// A Service of key `k` that uses a TCP port.
-fn mk_sharer(name: &str, port: u16) -> Service {
-    let mut service = mk_service(name);
-    service.request.sharing_key = Some("k".to_owned());
-    service.request.ports[0].port = port;
-    service
-}
-
 /// So many sharers of one port, one after the other on an address of its own.
 fn lend_apart(count: usize) -> (Work, Allocator) {
     let mut allocator = Allocator::default();
@@ -161,7 +152,10 @@ fn lend_apart(count: usize) -> (Work, Allocator) {
     allocator.apply(Event::PoolApplied(mk_pool("pool", &["10.0.0.0/8"])), now);
     allocator.apply(Event::Synced, now);
     for number in 0..count {
-        allocator.apply(Event::ServiceApplied(mk_sharer(&format!("s{number}"), 80)), now);
+        allocator.apply(
+            Event::ServiceApplied(mk_sharer(&format!("s{number}"), "k", 80)),
+            now,
+        );
         // It decides before it has the next call made.
         assert!(allocator.poll_call(now).is_some());
     }
@@ -190,7 +184,7 @@ fn to_find_an_address_to_share_does_not_take_longer_because_many_cannot_be_share
         time: Time::ZERO,
         wall: Timestamp(0),
     };
-    allocator.apply(Event::ServiceApplied(mk_sharer("other", 81)), now);
+    allocator.apply(Event::ServiceApplied(mk_sharer("other", "k", 81)), now);
     allocator.poll_call(now);
     let found = allocator.decisions().find(|(key, ..)| key.name == "other");
     assert_eq!(found.expect("it is known").1, [crate::objects::ip("10.0.0.0")]);
@@ -202,11 +196,13 @@ fn of_many_that_wait_to_share_alike_one_is_woken_for_each_that_leaves() {
     let mut world = World::new();
     world.api.put_pool(mk_pool("pool", &["10.0.0.0/31"]));
     for number in 0..200 {
-        world.api.create_service(mk_sharer(&format!("s{number}"), 80));
+        world
+            .api
+            .create_service(mk_sharer(&format!("s{number}"), "k", 80));
     }
     // It keeps both addresses from being freed when the first two leave.
     for (name, address) in [("a", "10.0.0.0"), ("b", "10.0.0.1")] {
-        let service = asking(mk_sharer(name, 81), address);
+        let service = asking(mk_sharer(name, "k", 81), address);
         world.api.create_service(service);
     }
     world.run(SOON);

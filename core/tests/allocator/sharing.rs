@@ -10,7 +10,7 @@ use ferrolb_core::request::{Eligibility, FamilyPolicy, Ingress, Service};
 use ferrolb_core::selector::Labels;
 use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
 
-use crate::objects::{asking, ip, key, mk_dual_service, mk_pool, mk_service};
+use crate::objects::{asking, in_namespace, ip, key, mk_dual_service, mk_pool, mk_service, mk_sharer};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -18,19 +18,6 @@ const NOTHING: [&str; 0] = [];
 
 fn port(protocol: Protocol, port: u16) -> Vec<ServicePort> {
     vec![ServicePort { protocol, port }]
-}
-
-/// A Service that uses a TCP port and is willing to share under a key.
-fn sharing(name: &str, sharing_key: &str, tcp: u16) -> Service {
-    let mut service = mk_service(name);
-    service.request.sharing_key = Some(sharing_key.to_owned());
-    service.request.ports = port(Protocol::Tcp, tcp);
-    service
-}
-
-fn in_namespace(namespace: &str, mut service: Service) -> Service {
-    service.key.namespace = namespace.to_owned();
-    service
 }
 
 fn edit(world: &mut World, name: &str, edit: impl FnOnce(&mut Service)) {
@@ -58,7 +45,7 @@ fn mk_world(entry: &str, names: &[&str]) -> World {
     let mut world = World::new();
     world.api.put_pool(mk_pool("pool", &[entry]));
     for (name, tcp) in names.iter().zip(80..) {
-        world.api.create_service(sharing(name, "k", tcp));
+        world.api.create_service(mk_sharer(name, "k", tcp));
         world.run(SOON);
     }
     world
@@ -70,13 +57,13 @@ fn services_of_one_key_share_an_address_unless_a_port_is_used_twice() {
     world.api.put_pool(mk_pool("pool", &["1.2.4.0/29"]));
     world
         .api
-        .create_service(asking(sharing("s4", "share", 80), "1.2.4.3"));
-    world.api.create_service(sharing("s3", "share", 443));
-    let mut udp = sharing("udp", "share", 80);
+        .create_service(asking(mk_sharer("s4", "share", 80), "1.2.4.3"));
+    world.api.create_service(mk_sharer("s3", "share", 443));
+    let mut udp = mk_sharer("udp", "share", 80);
     udp.request.ports = port(Protocol::Udp, 80);
     world.api.create_service(udp);
-    world.api.create_service(sharing("same-port", "share", 80));
-    world.api.create_service(sharing("other-key", "other", 8080));
+    world.api.create_service(mk_sharer("same-port", "share", 80));
+    world.api.create_service(mk_sharer("other-key", "other", 8080));
     world.api.create_service(mk_service("no-key"));
     world.run(SOON);
     for sharer in ["s4", "s3", "udp"] {
@@ -203,10 +190,10 @@ fn one_leaves_and_the_others_stay_and_the_last_one_out_may_come_back() {
     assert_eq!(claim.spec.state, Some(ClaimState::Quarantined));
     assert_eq!(claim.spec.last_holder, Some(key("s2")));
     // It rests for the last one; who was there earlier, or has the key, is somebody else.
-    world.api.create_service(sharing("s1", "k", 80));
+    world.api.create_service(mk_sharer("s1", "k", 80));
     world.run(SOON);
     assert_eq!(world.shown("s1"), ["1.2.3.1"]);
-    world.api.create_service(sharing("s2", "k", 81));
+    world.api.create_service(mk_sharer("s2", "k", 81));
     world.run(SOON);
     assert_eq!(world.shown("s2"), ["1.2.3.0"]);
     world.assert_at_rest();
@@ -244,20 +231,20 @@ fn an_address_asked_for_is_shared_or_refused_with_what_stands_against_it() {
         service
     };
     for (service, reason, message) in [
-        (sharing("s", "k", 81), "Assigned", "1.2.3.0 from pool pool"),
-        (sharing("s", "k", 80), "SharingRefused", port_80),
+        (mk_sharer("s", "k", 81), "Assigned", "1.2.3.0 from pool pool"),
+        (mk_sharer("s", "k", 80), "SharingRefused", port_80),
         (
-            local(sharing("s", "k", 81)),
+            local(mk_sharer("s", "k", 81)),
             "SharingRefused",
             "which is held by default/s1, whose externalTrafficPolicy is Cluster",
         ),
         (
-            in_namespace("other", sharing("s", "k", 81)),
+            in_namespace(mk_sharer("s", "k", 81), "other"),
             "SharingRefused",
             "which is held by default/s1 of another namespace, and the pool does not say sharing: CrossNamespace",
         ),
         (
-            sharing("s", "other", 81),
+            mk_sharer("s", "other", 81),
             "AddressInUse",
             "which is held by default/s1, which has another sharing key",
         ),
@@ -288,7 +275,7 @@ fn who_asks_for_an_address_is_told_of_its_holders_key_as_it_is() {
     edit(&mut world, "s1", |service| service.request.sharing_key = None);
     world
         .api
-        .create_service(asking(sharing("s2", "k", 81), "1.2.3.0"));
+        .create_service(asking(mk_sharer("s2", "k", 81), "1.2.3.0"));
     world.run(SOON);
     assert_eq!(
         world.message("s2"),
@@ -307,7 +294,7 @@ fn who_asks_for_an_address_is_told_of_its_holders_key_as_it_is() {
 fn namespaces_share_where_the_pool_says_so_and_who_shares_goes_on_when_it_says_so_no_more() {
     let mut world = mk_world("1.2.3.0/30", &["s1"]);
     let of = |name: &str| ServiceKey::new("other", name);
-    let other = |name: &str, tcp| in_namespace("other", sharing(name, "k", tcp));
+    let other = |name: &str, tcp| in_namespace(mk_sharer(name, "k", tcp), "other");
     world.api.create_service(other("apart", 90));
     world.run(SOON);
     assert_eq!(world.api.shown(&of("apart")), ["1.2.3.1"]);
@@ -329,7 +316,7 @@ fn namespaces_share_where_the_pool_says_so_and_who_shares_goes_on_when_it_says_s
     assert_eq!(world.api.shown(&of("together")), ["1.2.3.0"]);
     world.assert_at_rest();
     // Also after a restart, which assert_at_rest made; but nobody joins any more.
-    world.api.create_service(sharing("s2", "k", 92));
+    world.api.create_service(mk_sharer("s2", "k", 92));
     world.run(SOON);
     assert_eq!(world.shown("s2"), ["1.2.3.2"]);
     world.assert_at_rest();
@@ -339,7 +326,7 @@ fn namespaces_share_where_the_pool_says_so_and_who_shares_goes_on_when_it_says_s
 fn services_that_show_one_address_already_are_adopted_together_also_across_namespaces() {
     let mut world = World::new();
     for (namespace, name, tcp) in [("a", "s1", 80), ("b", "s2", 81), ("b", "s3", 81)] {
-        let mut service = in_namespace(namespace, sharing(name, "k", tcp));
+        let mut service = in_namespace(mk_sharer(name, "k", tcp), namespace);
         service.status.ingress = vec![Ingress::vip(ip("1.2.3.0"))];
         world.api.create_service(service);
     }
@@ -355,7 +342,7 @@ fn services_that_show_one_address_already_are_adopted_together_also_across_names
 fn a_forged_status_joins_nobody_of_another_namespace() {
     let mut world = mk_world("1.2.3.0/30", &["s1"]);
     let forge = |world: &mut World, name: &str, tcp| {
-        let mut service = in_namespace("tenant", sharing(name, "k", tcp));
+        let mut service = in_namespace(mk_sharer(name, "k", tcp), "tenant");
         service.status.ingress = vec![Ingress::vip(ip("1.2.3.0"))];
         world.api.create_service(service);
     };
@@ -404,7 +391,7 @@ fn a_foreign_edit_of_a_claim_with_several_holders_is_repaired() {
 fn who_waits_for_an_exhausted_pool_is_woken_when_it_can_share() {
     let mut world = mk_world("1.2.3.0/32", &["s1", "s2"]);
     for (name, tcp) in [("w1", 80), ("w2", 80), ("w3", 81)] {
-        world.api.create_service(sharing(name, "k", tcp));
+        world.api.create_service(mk_sharer(name, "k", tcp));
     }
     world.run(SOON);
     for waiting in ["w1", "w2", "w3"] {
@@ -427,7 +414,7 @@ fn who_waits_for_an_exhausted_pool_is_woken_when_it_can_share() {
 fn two_ports_freed_at_once_serve_two_that_wait_alike() {
     let mut world = mk_world("1.2.3.0/31", &[]);
     for (name, tcp) in [("a", 80), ("b", 80), ("c", 81), ("d", 81), ("w1", 80), ("w2", 80)] {
-        world.api.create_service(sharing(name, "k", tcp));
+        world.api.create_service(mk_sharer(name, "k", tcp));
     }
     world.run(SOON);
     assert_eq!((world.shown("w1"), world.shown("w2")), (vec![], vec![]));
@@ -446,10 +433,10 @@ fn an_address_freed_for_one_that_shares_another_goes_to_the_next() {
     let mut pool = mk_pool("pool", &["1.2.3.0/31"]);
     pool.spec.quarantine = Duration::from_secs(10);
     world.api.put_pool(pool);
-    world.api.create_service(sharing("a", "k", 80));
+    world.api.create_service(mk_sharer("a", "k", 80));
     world.api.create_service(mk_service("b"));
     world.run(SOON);
-    world.api.create_service(sharing("w1", "k", 80));
+    world.api.create_service(mk_sharer("w1", "k", 80));
     world.api.create_service(mk_service("w2"));
     world.api.delete_service(&key("b"));
     world.run(SOON);
@@ -475,7 +462,7 @@ fn both_families_are_shared_from_one_pool_and_each_where_it_can_be() {
         service.request.ports = port(Protocol::Tcp, tcp);
         service
     };
-    world.api.create_service(sharing("four", "k", 80));
+    world.api.create_service(mk_sharer("four", "k", 80));
     world.api.create_service(dual("d1", 81));
     world.api.create_service(dual("d2", 82));
     world.run(SOON);
@@ -493,7 +480,7 @@ fn both_families_are_shared_from_one_pool_and_each_where_it_can_be() {
 fn who_requires_both_families_is_woken_when_the_one_that_is_missing_is_freed() {
     let mut world = World::new();
     world.api.put_pool(mk_pool("pool", &["1.2.3.0/32", "1000::/128"]));
-    world.api.create_service(sharing("four", "k", 80));
+    world.api.create_service(mk_sharer("four", "k", 80));
     let mut six = mk_service("six");
     six.request.cluster_ips = vec![ip("fd00::1")];
     six.request.primary_family = Some(Family::V6);
