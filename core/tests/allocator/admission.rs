@@ -39,7 +39,8 @@ pub(crate) fn is_unclear(pool: &Pool) -> bool {
     selectors.any(|selector| !selector.is_valid())
 }
 
-/// Whether the Service's namespace may hold these addresses of a pool beside what others of it hold.
+/// Whether the Service's namespace may hold these addresses of a pool beside what others of it hold: a
+/// quota refuses only what is more.
 pub(crate) fn is_within_quota(
     api: &Api,
     pool: &Pool,
@@ -58,13 +59,12 @@ pub(crate) fn is_within_quota(
         Some(owner) => *owner == pool.name,
         None => api.claims[address].spec.pool.as_ref() == Some(&pool.name),
     };
-    let mut held: BTreeSet<IpAddr> = api
+    let held: BTreeSet<IpAddr> = api
         .claims
         .values()
         .filter(is_others)
         .map(|claim| claim.spec.address)
         .filter(is_of_pool)
         .collect();
-    held.extend(choice);
-    held.len() <= most as usize
+    choice.is_subset(&held) || held.union(choice).count() <= most as usize
 }

@@ -12,6 +12,7 @@ use ferrolb_core::selector::Labels;
 
 use super::sharers::could_join;
 use super::{is_frozen, is_shown};
+use crate::admission;
 use crate::api::{Api, Objects};
 
 /// What one write of ours must never do to a claim that a person reserves.
@@ -98,10 +99,18 @@ pub(super) fn check_service(
                 && !claim.spec.is_reserved_from(key)
         });
         let can_join = || could_join(api, *address, service, &pool);
+        // What is reserved goes beyond a quota, the address beside it does not.
+        let alone = BTreeSet::from([*address]);
+        let has_quota = reserved.contains(address)
+            || api
+                .pools
+                .get(&pool)
+                .is_none_or(|pool| admission::is_within_quota(api, pool, service, &alone, belongs));
         let is_of_pool = belongs.get(address) == Some(&pool);
         // Who has what is reserved beside it is not moved when the pool is split.
         let is_kept = held.contains(address) && (is_of_pool || held.is_superset(&reserved));
-        is_kept || (is_of_pool && !is_frozen(&api.pools[&pool]) && (is_free || rests || can_join()))
+        let is_lent = is_of_pool && !is_frozen(&api.pools[&pool]);
+        is_kept || (is_lent && has_quota && (is_free || rests || can_join()))
     };
     let other = wanted.iter().find(|family| {
         let mut of_family = reserved
