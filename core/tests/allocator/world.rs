@@ -15,7 +15,7 @@ use crate::api::Api;
 use crate::oracle;
 
 /// Everything.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) now: Now,
@@ -29,7 +29,7 @@ pub(crate) struct World {
 }
 
 /// One leading controller: its allocator, how far its watches have come, and its calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Replica {
     pub(crate) allocator: Allocator,
     /// How far each watch has come in the log.
@@ -53,7 +53,7 @@ pub(crate) enum Kind {
 
 /// What a replica's caches hold, by name: what a new list lacks was deleted. Of claims the
 /// allocator knows more, since it makes them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     services: BTreeSet<ServiceKey>,
     namespaces: BTreeSet<String>,
@@ -94,11 +94,19 @@ impl World {
 
     /// A cluster as it is, and one controller, synced.
     pub(crate) fn with(api: Api) -> Self {
+        Self::start(api, Options::default())
+    }
+
+    /// An empty cluster and one controller with these options, synced.
+    pub(crate) fn started_with(options: Options) -> Self {
+        Self::start(Api::default(), options)
+    }
+
+    fn start(api: Api, options: Options) -> Self {
         let now = Now {
             time: Time::ZERO,
             wall: Timestamp(1_000_000),
         };
-        let options = Options::default();
         let replicas = vec![Replica::start(&api, options, now)];
         Self {
             api,
