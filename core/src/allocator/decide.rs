@@ -351,8 +351,11 @@ impl<'a> Decider<'a> {
                 if let Some(other) = shown.by_foreign(*address) {
                     return Err((why::shown(*address, other), needs()));
                 }
-            } else if let Some(other) = shown.by_foreign(*address).or(shown.by(*address).next()) {
-                return Err((why::shown(*address, other), needs()));
+            } else {
+                let mut others = shown.by(*address).filter(|other| **other != self.service.key);
+                if let Some(other) = shown.by_foreign(*address).or(others.next()) {
+                    return Err((why::shown(*address, other), needs()));
+                }
             }
             let share = self.ledger.layout().share(pool);
             if let Some(share) = share.filter(|share| share.is_frozen()) {

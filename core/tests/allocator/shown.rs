@@ -83,3 +83,49 @@ fn it_is_nobodys_to_keep() {
     assert_eq!(world.shown("s1"), ["1.2.3.1"]);
     world.assert_at_rest();
 }
+
+#[test]
+fn a_status_gets_nobody_past_the_quota() {
+    let mut world = World::new();
+    let mut pool = mk_pool("pool", &["1.2.3.0/29"]);
+    pool.spec.allocation.max_per_namespace = Some(1);
+    world.api.put_pool(pool);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    let showing = |mut service: Service, address: &str| {
+        service.status.ingress = vec![Ingress::vip(ip(address))];
+        service
+    };
+    world.api.create_service(showing(mk_service("s2"), "1.2.3.5"));
+    let asking = asking(mk_service("s3"), "1.2.3.6");
+    world.api.create_service(showing(asking, "1.2.3.6"));
+    world.run(SOON);
+    for name in ["s2", "s3"] {
+        assert_eq!(world.shown(name), [""; 0]);
+        assert_eq!(world.reason(name), "QuotaExceeded");
+    }
+    world.assert_at_rest();
+    world.api.delete_service(&key("s1"));
+    world.run(SOON);
+    let served = ["s2", "s3"].map(|name| world.shown(name).len());
+    assert_eq!(served.iter().sum::<usize>(), 1, "one of them has what s1 had");
+    world.assert_at_rest();
+}
+
+#[test]
+fn those_that_another_load_balancer_served_are_adopted_up_to_the_quota() {
+    let mut world = World::new();
+    for (name, address) in [("s1", "1.2.3.4"), ("s2", "1.2.3.5"), ("s3", "1.2.3.6")] {
+        let mut service = mk_service(name);
+        service.status.ingress = vec![Ingress::vip(ip(address))];
+        world.api.create_service(service);
+    }
+    let mut pool = mk_pool("pool", &["1.2.3.0/29"]);
+    pool.spec.allocation.max_per_namespace = Some(2);
+    world.api.put_pool(pool);
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.4"]);
+    assert_eq!(world.shown("s2"), ["1.2.3.5"]);
+    assert_eq!(world.reason("s3"), "QuotaExceeded");
+    world.assert_at_rest();
+}

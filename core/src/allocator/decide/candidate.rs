@@ -1,6 +1,6 @@
 //! The addresses that a Service has something to do with already, and may go on having.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::reserved::is_at_hand;
@@ -76,10 +76,32 @@ impl Finder<'_> {
         let mut known: BTreeSet<IpAddr> = self.ledger.addresses_of(&self.service.key).into_iter().collect();
         known.extend(&shown);
         known.extend(self.ledger.reserved_for(&self.service.key));
-        known
+        let mut candidates: Vec<Candidate> = known
             .into_iter()
             .filter_map(|address| self.candidate(address, shown.contains(&address)))
-            .collect()
+            .collect();
+        self.drop_unaffordable(&mut candidates);
+        candidates
+    }
+
+    /// A status may be written by many: what only a status says takes from the namespace's quota as
+    /// what is lent anew does.
+    fn drop_unaffordable(self, candidates: &mut Vec<Candidate>) {
+        candidates.sort_unstable();
+        let key = &self.service.key;
+        let mut taken: BTreeMap<PoolName, u32> = BTreeMap::new();
+        candidates.retain(|candidate| {
+            let slot = self.ledger.slot(candidate.address);
+            if !candidate.tie.is_had() || slot.is_some_and(|slot| slot.is_kept_beside(key)) {
+                return true;
+            }
+            let own = taken.entry(candidate.pool.clone()).or_default();
+            let quota = self.ledger.quota(&candidate.pool, key);
+            let has_room = quota.is_none_or(|(others, most)| others + *own < most);
+            let stays = candidate.tie != Tie::Shown || has_room;
+            *own += u32::from(stays);
+            stays
+        });
     }
 
     fn candidate(self, address: IpAddr, is_shown: bool) -> Option<Candidate> {
