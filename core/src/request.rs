@@ -63,7 +63,7 @@ pub struct ServiceRequest {
 pub enum Eligibility {
     /// Of type LoadBalancer, and of a class that we handle.
     Eligible,
-    /// Of a class that others handle: never written.
+    /// Of a class that others handle: never written, but to take off what is ours.
     ForeignClass,
     /// Of another type.
     NotLoadBalancer,

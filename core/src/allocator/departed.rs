@@ -51,8 +51,9 @@ impl Allocator {
             Some(entry) if entry.service.request.eligibility != Eligibility::ForeignClass => {
                 self.has_let_go(key, address)
             }
-            // What has another class we never write to, so only a read tells that the watch is not
-            // late and the Service ours again.
+            Some(entry) if entry.carries_ours(address) => false,
+            // What has another class, and nothing of ours, we never write to, so only a read tells that
+            // the watch is not late and the Service ours again.
             Some(_) | None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean | Verdict::Marked(_) => true,
                 Verdict::Unread | Verdict::Present => false,
@@ -68,6 +69,7 @@ impl Allocator {
                 let is_unmarked = is_eligible || !entry.service.carries_marks();
                 entry.has_let_go(address) && is_unmarked && !self.awaits_finalizer(entry)
             }
+            Some(entry) if entry.may_carry_marks() => false,
             Some(_) | None => match self.verdict(key) {
                 Verdict::Gone | Verdict::Clean => true,
                 Verdict::Unread | Verdict::Marked(_) | Verdict::Present => false,
@@ -122,6 +124,7 @@ impl Allocator {
                     departed.retry.lose(now.time);
                     Verdict::Present
                 }
+                // The watch shows, or is about to show, what is left on it.
                 Eligibility::ForeignClass => Verdict::Clean,
                 Eligibility::NotLoadBalancer if service.carries_marks() || service.status.has_finalizer => {
                     Verdict::Marked(Box::new(service))

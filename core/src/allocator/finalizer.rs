@@ -5,7 +5,8 @@
 //! finalizer is set by the write that first shows an address, and taken off once every claim has
 //! let the Service go and nobody answers any more; only then does a claim rest.
 //!
-//! The name is not ours alone. On a Service that somebody else serves it is theirs.
+//! The name is not ours alone. On a Service that somebody else serves it is theirs, unless our marks
+//! are on it yet.
 
 use crate::allocator::Allocator;
 use crate::allocator::call::FinalizerEdit;
@@ -32,13 +33,13 @@ impl Allocator {
                 true => FinalizerEdit::Keep,
                 false => FinalizerEdit::Remove,
             },
-            Eligibility::Eligible | Eligibility::Deleting | Eligibility::NotLoadBalancer => {
-                match self.is_let_go(&service.key) {
-                    true => FinalizerEdit::Remove,
-                    false => FinalizerEdit::Keep,
-                }
-            }
-            Eligibility::ForeignClass => FinalizerEdit::Keep,
+            Eligibility::Eligible
+            | Eligibility::Deleting
+            | Eligibility::NotLoadBalancer
+            | Eligibility::ForeignClass => match self.is_let_go(&service.key) {
+                true => FinalizerEdit::Remove,
+                false => FinalizerEdit::Keep,
+            },
         }
     }
 
@@ -48,8 +49,7 @@ impl Allocator {
         let holds = !entry.decision.addresses.is_empty();
         let is_kept = match service.request.eligibility {
             Eligibility::Eligible => self.options.service_finalizer && !holds,
-            Eligibility::Deleting | Eligibility::NotLoadBalancer => true,
-            Eligibility::ForeignClass => false,
+            Eligibility::Deleting | Eligibility::NotLoadBalancer | Eligibility::ForeignClass => true,
         };
         is_kept && service.status.has_finalizer && self.is_finalizer_ours(service)
     }
@@ -74,8 +74,11 @@ impl Allocator {
 
     /// Whether nothing says that somebody else serves a Service.
     pub(super) fn is_finalizer_ours(&self, service: &Service) -> bool {
-        let shows_nothing = service.status.ingress.is_empty();
-        let is_foreign = service.request.eligibility == Eligibility::ForeignClass;
-        !is_foreign && (shows_nothing || self.explains(service))
+        match service.request.eligibility {
+            Eligibility::Eligible | Eligibility::Deleting | Eligibility::NotLoadBalancer => {
+                service.status.ingress.is_empty() || self.explains(service)
+            }
+            Eligibility::ForeignClass => service.carries_marks(),
+        }
     }
 }

@@ -92,8 +92,13 @@ impl ServiceEntry {
     }
 
     /// Whether our marks are on it, or on their way.
-    fn may_carry_marks(&self) -> bool {
+    pub(super) fn may_carry_marks(&self) -> bool {
         self.call.is_some() || self.must_write || self.service.carries_marks()
+    }
+
+    /// Whether it may show an address because of us.
+    pub(super) fn carries_ours(&self, address: IpAddr) -> bool {
+        self.may_carry_marks() && (self.call.is_some() || self.shows(address))
     }
 
     /// Whether a former leader, who took it to hold an address, may yet make it show the address.

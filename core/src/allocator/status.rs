@@ -47,8 +47,8 @@ impl Allocator {
         let wanted = self
             .wanted_status(entry)
             .or_else(|| {
-                let is_due = must_write && entry.service.request.eligibility != Eligibility::ForeignClass;
-                is_due.then(WantedStatus::as_it_is)
+                let is_foreign = entry.service.request.eligibility == Eligibility::ForeignClass;
+                (must_write && !is_foreign).then(WantedStatus::as_it_is)
             })
             .filter(|wanted| must_write || !wanted.is_shown_by(&entry.service.status));
         let Some(wanted) = wanted else {
@@ -99,7 +99,7 @@ impl Allocator {
             ..WantedStatus::as_it_is()
         };
         match service.request.eligibility {
-            Eligibility::ForeignClass => return None,
+            Eligibility::ForeignClass => return self.cleaned_status(service),
             // The API server has emptied the ingress, and refuses writes to it.
             Eligibility::NotLoadBalancer => return service.carries_marks().then(|| nothing(None)),
             Eligibility::Deleting => {
@@ -142,13 +142,38 @@ impl Allocator {
         })
     }
 
+    /// What is left to say on a Service of a class that we do not handle any more; `None` = nothing of
+    /// ours is on it, and it is never written.
+    ///
+    /// Our marks tell that it was ours. They go last, with the finalizer: without them it would be
+    /// somebody else's.
+    fn cleaned_status(&self, service: &Service) -> Option<WantedStatus> {
+        if !service.carries_marks() {
+            return None;
+        }
+        let ingress = self.shows_known(service).then(Vec::new);
+        let must_wait = service.status.has_finalizer && !self.is_let_go(&service.key);
+        Some(match must_wait {
+            true => WantedStatus {
+                ingress,
+                condition: service.status.condition.clone(),
+                allocated_from: service.status.allocated_from.clone(),
+            },
+            false => WantedStatus {
+                ingress,
+                ..WantedStatus::as_it_is()
+            },
+        })
+    }
+
     /// Whether what a Service shows comes from us: then it is ours to take away.
     pub(super) fn explains(&self, service: &Service) -> bool {
-        let was_assigned = service
-            .status
-            .condition
-            .as_ref()
-            .is_some_and(|condition| condition.status);
+        let condition = service.status.condition.as_ref();
+        condition.is_some_and(|condition| condition.status) || self.shows_known(service)
+    }
+
+    /// Whether a Service shows an address that a pool covers or that we have lent.
+    fn shows_known(&self, service: &Service) -> bool {
         let is_known = |address: IpAddr| {
             self.ledger.layout().pool_of(address).is_some()
                 || self.ledger.slot(address).is_some_and(|slot| {
@@ -157,7 +182,7 @@ impl Allocator {
                 })
         };
         let mut shown = service.status.ingress.iter().filter_map(|entry| entry.address);
-        was_assigned || shown.any(is_known)
+        shown.any(is_known)
     }
 
     /// Tells people about a condition that has changed.

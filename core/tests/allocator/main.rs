@@ -15,6 +15,7 @@
 mod admission;
 mod allocation;
 mod api;
+mod class;
 mod crashes;
 mod examples;
 mod exhaustive;

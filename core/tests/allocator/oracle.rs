@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::allocator::{Call, Options, Outcome};
+use ferrolb_core::allocator::{Call, FinalizerEdit, Options, Outcome};
 use ferrolb_core::claim::ClaimState;
 use ferrolb_core::pool::{Pool, PoolName};
 use ferrolb_core::range::{AddressRange, is_buggy};
@@ -24,10 +24,17 @@ pub(crate) fn check_class(before: &Objects, call: &Call, outcome: &Outcome) {
     let (Call::PatchService(patch), Outcome::Done(_)) = (call, outcome) else {
         return;
     };
-    assert_ne!(
-        before.services[&patch.key].request.eligibility,
-        Eligibility::ForeignClass,
-        "A10: {} is of a foreign class and was written",
+    let service = &before.services[&patch.key];
+    if service.request.eligibility != Eligibility::ForeignClass {
+        return;
+    }
+    let adds_nothing = patch.ingress.as_ref().is_none_or(Vec::is_empty)
+        && (patch.condition.is_none() || patch.condition == service.status.condition)
+        && (patch.allocated_from.is_none() || patch.allocated_from == service.status.allocated_from)
+        && patch.finalizer != FinalizerEdit::Add;
+    assert!(
+        service.carries_marks() && adds_nothing,
+        "A10: {} is of a foreign class and was written: {patch:?} over {service:?}",
         patch.key
     );
 }
@@ -62,7 +69,8 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
                         .ingress
                         .iter()
                         .any(|entry| entry.address == Some(spec.address))
-                        && service.request.eligibility != Eligibility::ForeignClass
+                        && (service.request.eligibility != Eligibility::ForeignClass
+                            || service.carries_marks())
                 });
                 assert!(
                     is_kept || !shows,
@@ -165,7 +173,8 @@ fn check_claims(api: &Api, now: Timestamp) {
 fn check_marks(service: &Service, was_restarted: bool) {
     let (key, status) = (&service.key, &service.status);
     match service.request.eligibility {
-        Eligibility::Eligible | Eligibility::ForeignClass => {}
+        Eligibility::Eligible => {}
+        Eligibility::ForeignClass => assert!(!service.carries_marks(), "{key} still carries our marks"),
         Eligibility::NotLoadBalancer | Eligibility::Deleting => {
             assert_eq!(status.allocated_from, None, "{key} still carries our annotation");
             let condition = status.condition.as_ref();
@@ -186,12 +195,14 @@ pub(crate) fn check_finalizers(api: &Api, options: Options, is_vandalized: bool)
         let (key, has_it) = (&service.key, service.status.has_finalizer);
         let holds = api.claims.values().any(|claim| claim.names(key));
         match service.request.eligibility {
-            Eligibility::ForeignClass => {}
             Eligibility::Eligible if holds => assert_eq!(
                 has_it, options.service_finalizer,
                 "the finalizer of {key}, which holds an address"
             ),
-            Eligibility::Eligible | Eligibility::NotLoadBalancer | Eligibility::Deleting => assert!(
+            Eligibility::Eligible
+            | Eligibility::ForeignClass
+            | Eligibility::NotLoadBalancer
+            | Eligibility::Deleting => assert!(
                 !has_it || is_vandalized,
                 "{key} holds nothing, and the finalizer is on it: {service:?}"
             ),

@@ -1,10 +1,11 @@
 //! Which Services are ours by their class, when told by flags.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use ferrolb_tests::lab::eventually;
 use serde_json::json;
 
 use super::shared::start_with;
-use super::tenant::{Tenant, asking, merge};
+use super::tenant::{PATIENCE, Tenant, asking, merge};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flags_say_which_classes_are_served() -> Result<()> {
@@ -41,4 +42,42 @@ async fn flags_say_which_classes_are_served() -> Result<()> {
         assert_eq!(tenant.events("Service", name).await?, Vec::<[String; 3]>::new());
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_is_handled_no_more_leaves_nothing_behind() -> Result<()> {
+    let flags = ["--leader-elect=false", "--service-finalizer"];
+    let (lab, mut controllers) = start_with(1, &flags).await?;
+    let tenant = Tenant::new(&lab, "disowned").await?;
+    tenant
+        .pool("disowned", json!({ "addresses": ["10.49.0.0/30"] }))
+        .await?;
+    let web = tenant.service_from("disowned", "web").await?;
+    tenant.shows("web", &["10.49.0.0"]).await?;
+    tenant.service_from("disowned", "deleted").await?;
+    tenant.shows("deleted", &["10.49.0.1"]).await?;
+    controllers[0].kill()?;
+    tenant.delete("deleted").await?;
+    let flags = ["--leader-elect=false", "--handle-unset-class=false"];
+    let mut other = lab.controller(0, &flags);
+    other.start()?;
+    other.wait_ready().await?;
+    eventually(PATIENCE, "nothing of ours is left", async || {
+        let now = tenant.services().get("web").await?;
+        ensure!(
+            (&now.metadata.annotations, &now.metadata.finalizers)
+                == (&web.metadata.annotations, &web.metadata.finalizers),
+            "{:?}",
+            now.metadata
+        );
+        ensure!(now.status == web.status, "{:?}", now.status);
+        ensure!(
+            tenant.services().get_opt("deleted").await?.is_none(),
+            "one is stuck"
+        );
+        Ok(())
+    })
+    .await?;
+    tenant.has_no_claim("10.49.0.0").await?;
+    tenant.has_no_claim("10.49.0.1").await
 }
