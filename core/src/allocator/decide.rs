@@ -195,12 +195,13 @@ impl<'a> Decider<'a> {
 
     fn exhausted(&self, order: &Order, wish: &Wish) -> Refusal {
         let open = self.pools.open().filter(|_| order.then_open);
-        let mut refusal = why::exhausted(
-            self.ledger,
-            wish.need,
-            order.first.iter().chain(open),
-            &self.service.key,
-        );
+        let mut tried: Vec<&PoolName> = order.first.iter().chain(open).collect();
+        if tried.len() > why::NAMED {
+            // That a pool is full is no news: one that has a quota may have something else to say.
+            let limited: BTreeSet<&PoolName> = self.pools.open_with_quota().collect();
+            tried.sort_by_key(|pool| !limited.contains(pool));
+        }
+        let mut refusal = why::exhausted(self.ledger, wish.need, &tried, &self.service.key);
         if let Some(key) = &self.terms.key {
             why::add_none_to_share(&mut refusal, key);
         }

@@ -35,6 +35,14 @@ impl Allocator {
             return None;
         }
         let before = entry.pool.status.as_ref();
+        let paced = entry.next_write.filter(|time| *time > now.time);
+        let pause = paced.max(entry.retry.wait(now.time));
+        let counts_the_same = before.is_some_and(|before| before.v4 == v4 && before.v6 == v6);
+        if let Some(time) = pause.filter(|_| !counts_the_same) {
+            // It will be written, whatever the rest says, which costs a look at every Node.
+            self.agenda.set_alarm(Task::Pool(name.clone()), time);
+            return None;
+        }
         let status = PoolStatus {
             v4,
             v6,
@@ -52,8 +60,7 @@ impl Allocator {
         if before.is_some_and(|before| says_same(before, &status)) {
             return None;
         }
-        let paced = entry.next_write.filter(|time| *time > now.time);
-        if let Some(time) = paced.max(entry.retry.wait(now.time)) {
+        if let Some(time) = pause {
             self.agenda.set_alarm(Task::Pool(name.clone()), time);
             return None;
         }

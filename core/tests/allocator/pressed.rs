@@ -243,3 +243,30 @@ fn who_waits_for_a_quota_is_not_told_of_each_that_goes() {
         .filter(|write| write.starts_with("PatchService"));
     assert_eq!(told.count(), 0);
 }
+
+#[test]
+fn of_many_pools_the_one_with_a_quota_is_named() {
+    let mut world = World::new();
+    for number in 0..9 {
+        world
+            .api
+            .put_pool(mk_pool(&format!("a{number}"), &[&format!("10.0.{number}.0/32")]));
+        world.api.create_service(mk_service(&format!("s{number}")));
+    }
+    let mut limited = mk_pool("z", &["10.0.9.0/31"]);
+    limited.spec.allocation.max_per_namespace = Some(1);
+    world.api.put_pool(limited);
+    world.api.create_service(mk_service("s9"));
+    world.run(SOON);
+    assert_eq!(world.shown("s9"), ["10.0.9.0"]);
+    world.api.create_service(mk_service("waits"));
+    world.run(SOON);
+    assert_eq!(world.reason("waits"), "QuotaExceeded");
+    let message = world.message("waits");
+    assert!(
+        message.contains("pool z lends a namespace at most 1 address "),
+        "{message}"
+    );
+    assert!(message.ends_with("; 2 more pools do not do either"), "{message}");
+    world.assert_at_rest();
+}

@@ -19,7 +19,7 @@ use crate::service::ServiceKey;
 use crate::sharing::Clash;
 
 /// How many pools a sentence names before it only counts the rest.
-const NAMED: usize = 8;
+pub(super) const NAMED: usize = 8;
 
 pub(super) fn no_automatic_pool(pools: &Pools, applicant: Applicant<'_>) -> Refusal {
     if pools.is_empty() {
@@ -181,22 +181,16 @@ pub(super) fn frozen(pool: &PoolName, share: &Share) -> Refusal {
     Refusal::new(Refused::PoolInvalid, format!("{}", Trouble::frozen(pool, share)))
 }
 
-/// No pool has what is needed.
-pub(super) fn exhausted<'a>(
-    ledger: &Ledger,
-    need: FamilyNeed,
-    tried: impl Iterator<Item = &'a PoolName> + Clone,
-    key: &ServiceKey,
-) -> Refusal {
-    let named = tried.clone().take(NAMED);
-    let troubles: Vec<Trouble> = named
-        .filter_map(|pool| Trouble::of(pool, ledger, need, key))
-        .collect();
-    let more = tried.skip(NAMED).count();
+/// No pool has what is needed. Of many pools the first are named.
+pub(super) fn exhausted(ledger: &Ledger, need: FamilyNeed, tried: &[&PoolName], key: &ServiceKey) -> Refusal {
+    let (named, rest) = tried.split_at(tried.len().min(NAMED));
+    let trouble = |pool: &&PoolName| Trouble::of(pool, ledger, need, key);
+    let troubles: Vec<Trouble> = named.iter().filter_map(trouble).collect();
     let has = |reason| troubles.iter().any(|trouble| trouble.reason == reason);
+    let is_exhausted = |trouble: Trouble| trouble.reason == Refused::PoolExhausted;
     let reason = if has(Refused::QuotaExceeded) {
         Refused::QuotaExceeded
-    } else if has(Refused::PoolExhausted) || more > 0 {
+    } else if has(Refused::PoolExhausted) || rest.iter().filter_map(trouble).any(is_exhausted) {
         Refused::PoolExhausted
     } else {
         troubles
@@ -209,8 +203,10 @@ pub(super) fn exhausted<'a>(
         FamilyNeed::Prefer(_) => "No address of either family".to_owned(),
     };
     let mut sentences: Vec<String> = troubles.into_iter().map(|trouble| trouble.text).collect();
-    if more > 0 {
-        sentences.push(format!("{more} more pools do not either"));
+    match rest.len() {
+        0 => {}
+        1 => sentences.push("1 more pool does not do either".to_owned()),
+        more => sentences.push(format!("{more} more pools do not do either")),
     }
     Refusal::new(reason, format!("{wanted}: {}", sentences.join("; ")))
 }
@@ -272,10 +268,11 @@ impl Trouble {
         } else {
             "no two are left"
         };
+        let addresses = if most == 1 { "address" } else { "addresses" };
         Self {
             reason: Refused::QuotaExceeded,
             text: format!(
-                "pool {pool} lends a namespace at most {most} addresses (allocation.maxPerNamespace), and {left} for {}",
+                "pool {pool} lends a namespace at most {most} {addresses} (allocation.maxPerNamespace), and {left} for {}",
                 key.namespace
             ),
         }

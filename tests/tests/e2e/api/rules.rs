@@ -158,7 +158,7 @@ fn a_namespace_is_admitted_by_its_labels_and_gets_as_much_as_its_quota() -> Resu
         tenant.shows("first", &["10.31.5.0"]).await?;
         tenant.service_from("labeled", "second").await?;
         let message = tenant.is_refused("second", "QuotaExceeded").await?;
-        ensure!(message.contains("at most 1 addresses"), "{message}");
+        ensure!(message.contains("at most 1 address "), "{message}");
         tenant
             .change_pool("labeled", json!({ "allocation": { "maxPerNamespace": 2 } }))
             .await?;
