@@ -104,6 +104,8 @@ impl Allocator {
             .as_ref()
             .map(|claim| self.losers(address, claim))
             .unwrap_or_default();
+        let settled = before.zip(live.as_ref());
+        let settled = settled.map_or_else(BTreeSet::new, |(slot, claim)| slot.settled_in(claim));
         self.ledger.update(address, |slot| {
             let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid.clone());
             slot.is_fenced &= uid(&slot.live) == uid(&live);
@@ -126,7 +128,7 @@ impl Allocator {
                 self.seek_departed(&key);
             }
         }
-        for key in &concerned {
+        for key in concerned.difference(&settled) {
             self.want_decision(key);
             self.prune_departed(key);
         }

@@ -153,6 +153,29 @@ impl Slot {
         self.confirmed.extend(named);
     }
 
+    /// The holders to whom another version of the claim is no news: it names them, as the one before
+    /// did, and says the same but for who else holds the address. Those have agreed with them.
+    pub(super) fn settled_in(&self, claim: &Claim) -> BTreeSet<ServiceKey> {
+        let after = &claim.spec;
+        let is_like = |live: &&Claim| {
+            let before = &live.spec;
+            before.reserved == after.reserved
+                && before.reserved_for == after.reserved_for
+                && before.pool == after.pool
+                && before.state == after.state
+        };
+        let before = self.live.iter().filter(is_like);
+        let named: BTreeSet<&ServiceKey> = before
+            .flat_map(|live| &live.spec.holders)
+            .map(|holder| &holder.service)
+            .collect();
+        let holders = after.holders.iter().map(|holder| &holder.service);
+        holders
+            .filter(|key| named.contains(key) && self.holders.contains_key(*key))
+            .cloned()
+            .collect()
+    }
+
     /// Whether the last holder is on its way out: nobody is named, and the rest has not begun.
     pub(super) fn is_releasing(&self) -> bool {
         self.live.as_ref().is_some_and(|claim| {

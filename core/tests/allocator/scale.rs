@@ -217,3 +217,26 @@ fn of_many_that_wait_to_share_alike_one_is_woken_for_each_that_leaves() {
     }
     world.assert_at_rest();
 }
+
+#[test]
+fn each_one_that_joins_has_a_few_decided_about_however_many_share_already() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["10.0.0.0/32"]));
+    for port in 1..100 {
+        let before = work(&world);
+        let name = format!("s{port}");
+        world.api.create_service(mk_sharer(&name, "k", port));
+        world.run(SOON);
+        assert_eq!(world.shown(&name), ["10.0.0.0"]);
+        let decisions = work(&world).decisions - before.decisions;
+        assert!(decisions <= 5, "{decisions} decisions for {name}");
+    }
+    for port in 1..100 {
+        let before = work(&world);
+        world.api.delete_service(&key(&format!("s{port}")));
+        world.run(SOON);
+        let decisions = work(&world).decisions - before.decisions;
+        assert!(decisions <= 5, "{decisions} decisions when s{port} leaves");
+    }
+    world.assert_at_rest();
+}
