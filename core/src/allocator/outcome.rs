@@ -227,6 +227,7 @@ impl Allocator {
             Outcome::Done(stored) => {
                 entry.retry.succeed();
                 if let Stored::Service(service) = *stored {
+                    entry.is_met = true;
                     entry.is_fenced |= service.resource_version != base;
                     if service.resource_version == base && service.status.condition.is_some() {
                         // It changed nothing, because it came within the second of the last one.

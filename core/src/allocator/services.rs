@@ -11,6 +11,7 @@ use crate::allocator::decide::{Decision, Surroundings, decide};
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
 use crate::allocator::tenancy::Neighbors;
+use crate::claim::Holder;
 use crate::condition::Condition;
 use crate::request::{Eligibility, Service};
 use crate::selector::Labels;
@@ -34,6 +35,9 @@ pub(super) struct ServiceEntry {
     /// A write of ours has landed: whatever a former leader based on the version before it, or on
     /// an older one, can no longer land.
     pub(super) is_fenced: bool,
+    /// A write for it was accepted: it is the one of its name, and whoever else of that name a claim
+    /// speaks of is gone.
+    pub(super) is_met: bool,
     /// A write met another version: wait until the watch shows it.
     pub(super) awaits_newer: bool,
     /// Pauses after calls that did not work.
@@ -66,6 +70,7 @@ impl ServiceEntry {
             call: None,
             must_write: false,
             is_fenced: false,
+            is_met: false,
             awaits_newer: false,
             retry: Retry::default(),
             contest: Contest::default(),
@@ -101,13 +106,16 @@ impl ServiceEntry {
         self.may_carry_marks() && (self.call.is_some() || self.shows(address))
     }
 
-    /// Whether a former leader, who took it to hold an address, may yet make it show the address.
+    /// Whether a former leader, who took this holder of a claim to hold an address, may yet make it
+    /// show the address, or has done so.
     ///
-    /// Whoever saw it ask for nothing has not granted anything.
-    fn may_be_overtaken(&self) -> bool {
+    /// Whoever saw it ask for nothing has not granted anything, unless to another of its name: the
+    /// watch may show the predecessor of the one who holds the address.
+    fn may_be_overtaken(&self, holder: Option<&Holder>) -> bool {
         let asks = self.service.request.eligibility == Eligibility::Eligible
             && !self.service.request.cluster_ips.is_empty();
-        asks && !self.is_fenced
+        let is_other = holder.is_some_and(|holder| holder.uid != self.service.uid);
+        asks && !self.is_fenced || is_other && !self.is_met
     }
 
     /// Whether nothing that it shows, or may yet come to show by our doing, is an address. What it
@@ -209,7 +217,8 @@ impl Allocator {
         if !entry.has_let_go(address) {
             return false;
         }
-        if entry.may_be_overtaken() {
+        let slot = self.ledger.slot(address);
+        if entry.may_be_overtaken(slot.and_then(|slot| slot.record_of(key))) {
             entry.must_write = true;
             self.agenda.push(Task::Service(key.clone()));
             return false;

@@ -7,7 +7,7 @@ use ferrolb_core::allocator::{Call, CallId, Outcome};
 use ferrolb_core::request::{Eligibility, FamilyPolicy};
 
 use crate::objects::{asking, ip, key, mk_dual_service, mk_pool, mk_service};
-use crate::world::{Replica, World};
+use crate::world::{Kind, Replica, World};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -274,4 +274,32 @@ fn a_service_of_another_type_loses_its_marks_also_if_somebody_empties_the_claim_
     let service = &world.api.services[&key("s1")];
     assert_eq!(service.status.allocated_from, None);
     assert_eq!(service.status.condition, None);
+}
+
+#[test]
+fn a_leader_that_knows_only_a_headless_predecessor_takes_nothing_from_its_successor() {
+    let mut world = World::new();
+    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
+    let mut headless = mk_service("s1");
+    headless.request.cluster_ips.clear();
+    world.api.create_service(headless);
+    world.run(SOON);
+    world.api.delete_service(&key("s1"));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    // It knows the claim, and of Services neither the deletion nor anything after it.
+    let lags = Kind::ALL.map(|kind| if kind == Kind::Service { 3 } else { 0 });
+    let late = Replica::promote(&world.api, lags, world.options, world.now);
+    world.replicas = vec![late];
+    for _ in 0..20 {
+        if !world.begin_call(0) {
+            break;
+        }
+        world.finish_call(0, 0);
+    }
+    assert!(world.api.claims[&ip("1.2.3.0")].names(&key("s1")));
+    world.run(SOON);
+    assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    world.assert_at_rest();
 }
