@@ -158,12 +158,18 @@ impl Allocator {
         }
     }
 
-    /// What was read of a Service is of the past: the watch has shown something newer.
-    pub(super) fn forget_departed(&mut self, key: &ServiceKey) {
-        if self.departed.remove(key).is_some() {
-            for address in self.ledger.addresses_of(key) {
-                self.agenda.push(Task::Claim(address));
-            }
+    /// What was read of a Service is of the past: the watch has shown something newer, or the same
+    /// once more. Answers whether our marks may be on it yet.
+    pub(super) fn forget_departed(&mut self, key: &ServiceKey) -> bool {
+        let Some(departed) = self.departed.remove(key) else {
+            return false;
+        };
+        for address in self.ledger.addresses_of(key) {
+            self.agenda.push(Task::Claim(address));
+        }
+        match departed.verdict {
+            Verdict::Unread | Verdict::Marked(_) | Verdict::Present => true,
+            Verdict::Gone | Verdict::Clean => departed.call.is_some(),
         }
     }
 

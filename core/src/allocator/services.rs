@@ -38,6 +38,8 @@ pub(super) struct ServiceEntry {
     /// A write for it was accepted: it is the one of its name, and whoever else of that name a claim
     /// speaks of is gone.
     pub(super) is_met: bool,
+    /// When it went from the watch before, our marks were looked for and not found to be off yet.
+    may_be_marked: bool,
     /// A write met another version: wait until the watch shows it.
     pub(super) awaits_newer: bool,
     /// Pauses after calls that did not work.
@@ -71,6 +73,7 @@ impl ServiceEntry {
             must_write: false,
             is_fenced: false,
             is_met: false,
+            may_be_marked: false,
             awaits_newer: false,
             retry: Retry::default(),
             contest: Contest::default(),
@@ -152,9 +155,13 @@ impl Allocator {
         if !is_news {
             return;
         }
-        self.forget_departed(&key);
+        let may_be_marked = self.forget_departed(&key);
         let Some(entry) = self.services.get_mut(&key) else {
-            self.services.insert(key.clone(), ServiceEntry::new(service));
+            let entry = ServiceEntry {
+                may_be_marked,
+                ..ServiceEntry::new(service)
+            };
+            self.services.insert(key.clone(), entry);
             self.want_decision(&key);
             return;
         };
@@ -194,7 +201,7 @@ impl Allocator {
             entry.service.status.has_finalizer && self.is_finalizer_ours(&entry.service);
         self.note_shown(key, Some(entry.exhibit()), None);
         self.forget_departed(key);
-        if entry.may_carry_marks() || may_carry_finalizer {
+        if entry.may_be_marked || entry.may_carry_marks() || may_carry_finalizer {
             self.seek_departed(key);
         }
         self.agenda.forget_decision(key);

@@ -303,3 +303,28 @@ fn a_leader_that_knows_only_a_headless_predecessor_takes_nothing_from_its_succes
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
     world.assert_at_rest();
 }
+
+#[test]
+fn a_deletion_that_is_shown_twice_leaves_no_condition_behind() {
+    let mut world = World::new();
+    let mut closed = mk_pool("pool", &["1.2.3.0/30"]);
+    closed.spec.auto_assign = false;
+    world.api.put_pool(closed);
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    world.api.delete_service(&key("s1"));
+    world.api.create_service(mk_service("s1"));
+    world.run(SOON);
+    assert_eq!(world.reason("s1"), "NoAutoAssignPool");
+    // The watch goes back, and shows that the first one was deleted, and the second as it was made.
+    world.replicas[0].rewind(&world.api, Kind::Service, 3);
+    world.deliver_one(0, Kind::Service);
+    world.deliver_one(0, Kind::Service);
+    world.api.edit_service(&key("s1"), |service| {
+        service.request.eligibility = Eligibility::NotLoadBalancer;
+    });
+    world.replicas[0].relist(&world.api, world.now);
+    world.run(SOON);
+    assert_eq!(world.api.services[&key("s1")].status.condition, None);
+    world.assert_at_rest();
+}
