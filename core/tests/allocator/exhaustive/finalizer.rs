@@ -53,7 +53,10 @@ const STORIES: [Story; 5] = [
                 &[Eligibility::NotLoadBalancer, Eligibility::ForeignClass],
             );
         },
-        end: |api| assert_eq!(api.claims.len(), 0),
+        end: |api| {
+            assert_finalizers(api, &[]);
+            assert_eq!(api.claims.len(), 0);
+        },
     },
     Story {
         name: "the finalizer is wanted no more while one is deleted and another has it",
