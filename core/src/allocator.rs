@@ -57,6 +57,7 @@ mod sharers;
 mod shown;
 mod slot;
 mod status;
+mod subnets;
 mod tenancy;
 mod throttle;
 mod waiting;
@@ -81,6 +82,7 @@ use ledger::Ledger;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
+use subnets::Subnets;
 use throttle::Throttle;
 use waiting::{Need, Waiting};
 
@@ -100,6 +102,7 @@ pub struct Allocator {
     namespaces: BTreeMap<String, Labels>,
     /// The addresses of each Node: nobody wants to see them lent.
     nodes: BTreeMap<String, BTreeSet<IpAddr>>,
+    subnets: Subnets,
     departed: BTreeMap<ServiceKey, Departed>,
     pools: Pools,
     ledger: Ledger,

@@ -2,9 +2,11 @@
 //!
 //! The controller alone writes the spec, but for the two reserved fields, which a person writes and
 //! the controller never touches. Of the status, which speakers write, it uses only
-//! whether somebody still answers for the address.
+//! whether somebody still answers for the address, and in which subnet.
 
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
@@ -23,6 +25,9 @@ pub struct Claim {
     pub spec: ClaimSpec,
     /// Whether `status.owner` names a node: somebody still answers.
     pub has_owner: bool,
+    /// `status.subnet`: where it is announced, or was last. Only to warn of what a subnet keeps for
+    /// itself.
+    pub subnet: Option<IpNet>,
 }
 
 /// What the controller writes into a claim.

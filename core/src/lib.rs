@@ -31,6 +31,7 @@ pub mod responder;
 pub mod selector;
 pub mod service;
 pub mod sharing;
+pub mod subnet;
 pub mod table;
 pub mod time;
 pub mod wire;

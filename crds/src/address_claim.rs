@@ -52,6 +52,7 @@ const EPOCH_NEVER_FALLS: &str = "!has(oldSelf.status) || !has(oldSelf.status.epo
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", priority = 1),
+    printcolumn(name = "Subnet", type_ = "string", json_path = ".status.subnet", priority = 1),
     printcolumn(name = "Reserved", type_ = "boolean", json_path = ".spec.reserved", priority = 1),
     printcolumn(name = "Reserved-For", type_ = "string", json_path = ".spec.reservedFor[*].name", priority = 1)
 )]
@@ -190,6 +191,12 @@ pub struct AddressClaimStatus {
     /// Who answers for the address; null when nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<ClaimOwner>,
+
+    /// The subnet of the owner's interfaces that has the address, if any has; it stays when nobody
+    /// answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 43))]
+    pub subnet: Option<String>,
 
     /// How the address came to its present owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,6 +82,9 @@ impl Allocator {
     /// Puts what is stored into the ledger, and has everybody concerned decided about anew.
     pub(super) fn set_live(&mut self, address: IpAddr, live: Option<Claim>, is_same_spec: bool) {
         self.agenda.push(Task::Claim(address));
+        let before = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        let before = before.and_then(|claim| claim.subnet);
+        self.note_subnet(before, live.as_ref().and_then(|claim| claim.subnet));
         if is_same_spec {
             self.ledger.update(address, |slot| slot.live = live);
             return;

@@ -11,6 +11,7 @@ use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, PoolPatch};
 use crate::allocator::event::{Notice, Regarding};
+use crate::allocator::subnets::Subnets;
 use crate::condition::Condition;
 use crate::pool::allocation::Allocation;
 use crate::pool::layout::Share;
@@ -52,7 +53,7 @@ impl Allocator {
                 now.wall,
             )),
             overlap: Some(keep_since(
-                overlap(share, &self.nodes),
+                overlap(share, &self.nodes, &self.subnets),
                 before.and_then(|status| status.overlap.as_ref()),
                 now.wall,
             )),
@@ -139,20 +140,38 @@ fn ready(share: &Share, allocation: &Allocation) -> Condition {
     mk_condition(false, reason, message)
 }
 
-/// What a pool lists that is somebody else's too: another pool's, or a Node's own.
-fn overlap(share: &Share, nodes: &BTreeMap<String, BTreeSet<IpAddr>>) -> Condition {
-    let pools = overlap_of_pools(share);
-    let nodes = overlap_of_nodes(share, nodes);
-    match (pools, nodes) {
-        (None, None) => mk_condition(
+/// What a pool lists that is somebody else's too: another pool's, a Node's own, or a subnet's. Of
+/// several the first gives the reason.
+fn overlap(share: &Share, nodes: &BTreeMap<String, BTreeSet<IpAddr>>, subnets: &Subnets) -> Condition {
+    let each = [
+        ("Overlap", overlap_of_pools(share)),
+        ("NodeAddress", overlap_of_nodes(share, nodes)),
+        ("SubnetAddress", overlap_of_subnets(share, subnets)),
+    ];
+    let found = each
+        .into_iter()
+        .filter_map(|(reason, message)| Some((reason, message?)));
+    let (reasons, messages): (Vec<_>, Vec<_>) = found.unzip();
+    match reasons.first() {
+        Some(reason) => mk_condition(true, reason, messages.join(". ")),
+        None => mk_condition(
             false,
             "NoOverlap",
             "No other pool lists these addresses, and no Node has one".to_owned(),
         ),
-        (Some(pools), None) => mk_condition(true, "Overlap", pools),
-        (None, Some(nodes)) => mk_condition(true, "NodeAddress", nodes),
-        (Some(pools), Some(nodes)) => mk_condition(true, "Overlap", format!("{pools}. {nodes}")),
     }
+}
+
+fn overlap_of_subnets(share: &Share, subnets: &Subnets) -> Option<String> {
+    let kept = subnets.kept_of(share);
+    if kept.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "The pool lists {}: exclude what a subnet keeps for itself, or its hosts may not reach the Service that \
+         gets it",
+        name_some(&kept, "; ")
+    ))
 }
 
 fn overlap_of_nodes(share: &Share, nodes: &BTreeMap<String, BTreeSet<IpAddr>>) -> Option<String> {

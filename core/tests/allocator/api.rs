@@ -205,6 +205,7 @@ impl Api {
             resource_version: ResourceVersion::from(""),
             spec,
             has_owner: false,
+            subnet: None,
         };
         self.store_claim(claim);
     }

@@ -17,6 +17,7 @@ use ferrolb_core::time::Timestamp;
 
 use crate::api::Api;
 use crate::objects::ip;
+use crate::oracle::subnets::subnet_of;
 use crate::world::{Kind, Replica, World};
 
 /// One step of a history. Numbers name things by their place.
@@ -69,7 +70,7 @@ pub(crate) enum Deed {
 /// What others write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Meddling {
-    /// A speaker says whether a claim has an owner.
+    /// A speaker says whether a claim has an owner, and in which subnet it is announced then.
     SetOwner(usize, bool),
     EditClaim(usize, Vandalism),
     EditStatus(usize, Option<IpAddr>),
@@ -309,7 +310,12 @@ impl History {
             Meddling::SetOwner(number, has_owner) => {
                 if let Some(address) = pick(&addresses, number) {
                     let api = &mut self.world.api;
-                    api.edit_claim(*address, |claim| claim.has_owner = has_owner);
+                    api.edit_claim(*address, |claim| {
+                        claim.has_owner = has_owner;
+                        if has_owner {
+                            claim.subnet = Some(subnet_of(*address));
+                        }
+                    });
                 }
             }
             Meddling::EditClaim(number, vandalism) => {

@@ -33,6 +33,7 @@ mod reservations;
 mod scale;
 mod sharing;
 mod shown;
+mod subnets;
 mod throttled;
 mod unreadable;
 mod world;

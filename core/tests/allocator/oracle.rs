@@ -4,6 +4,7 @@
 
 mod reserved;
 pub(crate) mod sharers;
+pub(crate) mod subnets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -435,6 +436,7 @@ fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) 
         "pool {}: {overlap:?}",
         pool.name
     );
+    subnets::check(api, pool, belongs);
     let is_frozen = is_frozen(pool);
     for (family, capacity) in [(Family::V4, status.v4), (Family::V6, status.v6)] {
         let covered = belongs

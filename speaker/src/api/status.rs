@@ -8,9 +8,10 @@ use ferrolb_core::reason::MoveReason;
 use ferrolb_crds::AddressClaim;
 use ferrolb_crds::address_claim::{ClaimMove, ClaimOwner};
 use ferrolb_crds::convert::claim::status_epoch;
+use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The status as the API server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Owner {
     pub(crate) interfaces: Vec<String>,
     /// The link-layer address of the first.
     pub(crate) mac: Option<String>,
+    /// The subnet of these interfaces that has the address.
+    pub(crate) subnet: Option<IpNet>,
 }
 
 /// The last change of owner.
@@ -59,7 +62,9 @@ pub(crate) struct LastMove {
 impl Observed {
     /// The status of a claim.
     pub(crate) fn of(claim: &AddressClaim) -> Self {
-        let owner = claim.status.as_ref().and_then(|status| status.owner.clone());
+        let status = claim.status.as_ref();
+        let owner = status.and_then(|status| status.owner.clone());
+        let subnet = status.and_then(|status| status.subnet.as_ref());
         Self {
             version: claim.metadata.resource_version.clone().unwrap_or_default(),
             epoch: status_epoch(claim),
@@ -67,6 +72,7 @@ impl Observed {
                 node: owner.node.into(),
                 interfaces: owner.interfaces,
                 mac: owner.mac_address,
+                subnet: subnet.and_then(|text| text.parse().ok()),
             }),
         }
     }
@@ -96,17 +102,22 @@ impl Desired {
         if self.epoch < observed.epoch || (!is_news && self.owner == observed.owner) {
             return None;
         }
-        let mut status = json!({"epoch": self.epoch, "owner": self.owner_value()});
+        let mut status = Map::new();
+        status.insert("epoch".to_owned(), json!(self.epoch));
+        status.insert("owner".to_owned(), self.owner_value());
+        // A merge patch keeps what it does not name: the subnet when nobody answers any more.
+        if let Some(owner) = &self.owner {
+            let subnet = owner.subnet.as_ref().map(ToString::to_string);
+            status.insert("subnet".to_owned(), json!(subnet));
+        }
         if let Some(LastMove { from, reason }) = self.last_move.as_ref().filter(|_| is_news) {
             let moved = ClaimMove {
                 from: from.as_ref().map(ToString::to_string),
                 reason: reason.as_str().to_owned(),
                 at: MicroTime(self.since),
             };
-            // A merge patch keeps what it does not name: who it came from must go when unknown.
-            if let Some(status) = status.as_object_mut() {
-                status.insert("lastMove".to_owned(), with_nulls(json!(moved), &["from"]));
-            }
+            // But who it came from must go when unknown.
+            status.insert("lastMove".to_owned(), with_nulls(json!(moved), &["from"]));
         }
         Some(json!({"metadata": {"resourceVersion": observed.version}, "status": status}))
     }
@@ -144,6 +155,7 @@ mod tests {
             node: node.into(),
             interfaces: vec!["eth0".to_owned()],
             mac: Some("02:00:00:00:00:01".to_owned()),
+            subnet: Some("192.0.2.0/24".parse().expect("a literal subnet")),
         }
     }
 
@@ -180,6 +192,7 @@ mod tests {
                         "node": "n1", "interfaces": ["eth0"], "macAddress": "02:00:00:00:00:01",
                         "since": "2026-01-02T03:04:05.000006Z",
                     },
+                    "subnet": "192.0.2.0/24",
                     "lastMove": {"from": null, "reason": "NodeDown", "at": "2026-01-02T03:04:05.000006Z"},
                 },
             }))
@@ -217,6 +230,7 @@ mod tests {
         let mut owner = mk_owner("n1");
         owner.interfaces = vec!["eth1".to_owned()];
         owner.mac = None;
+        owner.subnet = None;
         let patch = mk_desired(7, Some(owner)).patch(&mk_observed(7, Some(mk_owner("n1"))));
         let status = patch.expect("the interface changed")["status"].clone();
         assert_eq!(status["owner"]["interfaces"], json!(["eth1"]));
@@ -225,7 +239,23 @@ mod tests {
             Some(&Value::Null),
             "the old one must go"
         );
+        assert_eq!(
+            status.get("subnet"),
+            Some(&Value::Null),
+            "the old one must go, too"
+        );
         assert_eq!(status.get("lastMove"), None);
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_the_same() {
+        let desired = mk_desired(7, Some(mk_owner("n1")));
+        let mut claim = desired.patch(&Observed::default()).expect("it is news");
+        claim["apiVersion"] = json!("ferrolb.io/v1alpha1");
+        claim["kind"] = json!("AddressClaim");
+        claim["spec"] = json!({"address": "192.0.2.255"});
+        let stored = serde_json::from_value(claim).expect("a claim");
+        assert_eq!(desired.patch(&Observed::of(&stored)), None);
     }
 
     #[test]

@@ -323,10 +323,12 @@ impl<'a> Driver<'a> {
 
     fn report(&mut self, now: Time) {
         self.reported_at = now;
+        let facts = self.world.facts();
         let changes = self.reporter.changes(&Present {
             node: &self.ports.addresses.node,
             ownership: &self.ownership,
             interfaces: self.world.interfaces(),
+            facts: &facts,
             named_owners: self.world.named_owners(),
             wall: clock::timestamp(),
         });

@@ -72,6 +72,7 @@ fn mk_claim(address: &str, holder: Option<&str>, last: Option<&str>) -> Claim {
             holders: holders.into_iter().collect(),
         },
         has_owner: false,
+        subnet: None,
     }
 }
 

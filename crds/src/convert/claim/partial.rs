@@ -5,7 +5,7 @@
 //! the controller writes the rest anew. What a person meant to reserve stays reserved.
 
 use ferrolb_core::address::parse_claim_name;
-use ferrolb_core::claim as core;
+use ferrolb_core::{claim as core, subnet};
 use kube::core::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -32,12 +32,15 @@ pub fn partial(metadata: &ObjectMeta, raw: &Value) -> Option<core::Claim> {
         last_holder: read(spec, "lastHolder"),
         holders: holders.into_iter().flatten().filter_map(holder).collect(),
     };
-    let owner = raw.get("status").and_then(|status| status.get("owner"));
+    let status = raw.get("status").unwrap_or(&nothing);
+    let owner = status.get("owner");
+    let subnet: Option<String> = read(status, "subnet");
     Some(core::Claim {
         uid: metadata.uid.as_deref().unwrap_or_default().into(),
         resource_version: metadata.resource_version.as_deref().unwrap_or_default().into(),
         spec: core_spec(address, &known),
         has_owner: owner.is_some_and(|owner| !owner.is_null()),
+        subnet: subnet.and_then(|text| subnet::parse(&text, address)),
     })
 }
 
@@ -95,7 +98,7 @@ mod tests {
                     "ports": [{"protocol": "TCP", "port": 80}], "advertisements": ["lan"],
                 }],
             },
-            "status": {"epoch": 3, "owner": {"node": "n1"}},
+            "status": {"epoch": 3, "owner": {"node": "n1"}, "subnet": "192.0.2.0/24"},
         })
     }
 

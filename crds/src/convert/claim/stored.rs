@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ferrolb_core::address::claim_name;
-use ferrolb_core::claim as core;
+use ferrolb_core::{claim as core, subnet};
 
 use super::address;
 use crate::address_claim::{AddressClaim, AddressClaimSpec, ClaimHolder, ClaimState};
@@ -12,6 +12,9 @@ use crate::convert::time::{api_time, timestamp};
 
 /// A claim as the allocator sees it; `None` when its name is not its address.
 pub fn claim(object: &AddressClaim) -> Option<core::Claim> {
+    let address = address(object)?;
+    let status = object.status.as_ref();
+    let subnet = status.and_then(|status| status.subnet.as_deref());
     Some(core::Claim {
         uid: object.metadata.uid.as_deref().unwrap_or_default().into(),
         resource_version: object
@@ -20,11 +23,9 @@ pub fn claim(object: &AddressClaim) -> Option<core::Claim> {
             .as_deref()
             .unwrap_or_default()
             .into(),
-        spec: core_spec(address(object)?, &object.spec),
-        has_owner: object
-            .status
-            .as_ref()
-            .is_some_and(|status| status.owner.is_some()),
+        spec: core_spec(address, &object.spec),
+        has_owner: status.is_some_and(|status| status.owner.is_some()),
+        subnet: subnet.and_then(|text| subnet::parse(text, address)),
     })
 }
 

@@ -36,6 +36,7 @@ fn mk_desired(epoch: u64) -> Desired {
             node: "n1".into(),
             interfaces: vec!["eth0".to_owned()],
             mac: None,
+            subnet: None,
         }),
         since: Timestamp::UNIX_EPOCH,
         last_move: Some(LastMove {

@@ -92,6 +92,7 @@ fn answer(
             resource_version: version,
             spec,
             has_owner: false,
+            subnet: None,
         }),
         Call::PatchService(patch) => {
             let service = services.get_mut(&patch.key).context("nobody has created it")?;
