@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::Args;
 use crate::executor::Executor;
@@ -59,6 +59,9 @@ struct Ending {
 /// With a sentence, when something is wrong that waiting does not cure, or a vital task ended.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signals()?;
+    for class in args.repeated_classes() {
+        warn!(class, "Class is given more than once in --load-balancer-class");
+    }
     let listener = admin::bind(args.admin.admin_bind, "--admin-bind").await?;
     let client = client::connect(&args.client).await?;
     let identity = identity();
@@ -66,6 +69,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         version = VERSION,
         identity,
         namespace = args.client.namespace,
+        classes = args.load_balancer_classes.join(","),
+        handle_unset_class = args.handle_unset_class,
         "Starting"
     );
 
@@ -159,7 +164,7 @@ fn watch_objects(vital: &mut Vital, client: &Client, classes: &Classes, sources:
     )
     .fields("spec.type=LoadBalancer");
     let classes = classes.clone();
-    let project = move |object: Service| classes.project(&object);
+    let project = move |object: Service| classes.know(&object);
     vital.spawn(
         "watch of Services",
         forever(follow(services, project, Input::Service, inputs.clone())),

@@ -1,5 +1,7 @@
 //! The controller's flags.
 
+use std::collections::BTreeSet;
+
 use clap::{ArgAction, Parser};
 use ferrolb_crds::annotation::DEFAULT_LOAD_BALANCER_CLASS;
 use ferrolb_runtime::VERSION;
@@ -85,17 +87,51 @@ pub struct Args {
     pub gossip_secret: String,
 }
 
-/// A class that a Service can have: anything else is a mistake that would serve nobody.
-fn class(text: &str) -> Result<String, String> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
-    let ends_well = |part: &str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric();
-        part.starts_with(is_plain) && part.ends_with(is_plain)
-    };
-    if !text.chars().all(is_allowed) || !text.split('/').all(ends_well) {
-        return Err("a class is a name such as ferrolb.io/layer2, as in spec.loadBalancerClass".to_owned());
+// === impl Args ===
+
+impl Args {
+    /// The classes that are given more than once: each is handled once, and one of them may have been
+    /// meant to be another.
+    pub fn repeated_classes(&self) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let classes = self.load_balancer_classes.iter().map(String::as_str);
+        classes.filter(|class| !seen.insert(*class)).collect()
     }
-    Ok(text.to_owned())
+}
+
+/// A class that a Service can have, by the API server's rule for `spec.loadBalancerClass`: anything else
+/// is a mistake that would serve nobody.
+fn class(text: &str) -> Result<String, String> {
+    let (domain, name) = match text.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, text),
+    };
+    if domain.is_none_or(is_domain) && is_name(name) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "no Service can have this spec.loadBalancerClass: it is a name of letters, digits, \"-\", \"_\" and \".\" \
+         (63 at most, a letter or digit first and last), alone or after a domain in lower case and a slash, as \
+         ferrolb.io/layer2"
+            .to_owned(),
+    )
+}
+
+/// A DNS subdomain, as Kubernetes understands it.
+fn is_domain(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| label.chars().all(is_allowed) && ends_well(label);
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn is_name(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    text.len() <= 63 && text.chars().all(is_allowed) && ends_well(text)
+}
+
+fn ends_well(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric();
+    text.starts_with(is_plain) && text.ends_with(is_plain)
 }
 
 #[cfg(test)]
@@ -122,12 +158,43 @@ mod tests {
 
     #[test]
     fn a_class_that_no_service_can_have_is_refused() {
-        for class in ["", "a b", "/layer2", "ferrolb.io/", "a/-b"] {
+        let long = "a".repeat(64);
+        for class in [
+            "",
+            "a b",
+            "/layer2",
+            "ferrolb.io/",
+            "a/-b",
+            "a/b/c",
+            "Ferrolb.io/layer2",
+            "a..b/c",
+            "a_b/c",
+            &long,
+        ] {
             let refused =
                 Args::try_parse_from(["ferrolb-controller", &format!("--load-balancer-class={class}")]);
             let text = refused.err().map(|error| error.to_string()).unwrap_or_default();
+            for word in [
+                "--load-balancer-class",
+                &format!("'{class}'"),
+                "as ferrolb.io/layer2",
+            ] {
+                // clap has words of its own for nothing at all.
+                assert!(text.contains(word) || class.is_empty(), "{class:?}: {text}");
+            }
             assert!(text.contains("--load-balancer-class"), "{class:?}: {text}");
         }
+        for allowed in ["layer2", "L", "a.b", "a-b.example/My_class.2"] {
+            let args = mk_args(&["--load-balancer-class", allowed]);
+            assert_eq!(args.load_balancer_classes, [allowed]);
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_given_twice_is_noticed() {
+        let args = mk_args(&["--load-balancer-class=a/b,c/d,a/b", "--load-balancer-class=a/b"]);
+        assert_eq!(args.repeated_classes(), ["a/b"].into());
+        assert_eq!(mk_args(&[]).repeated_classes(), BTreeSet::new());
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Executor {
         Self { client, classes }
     }
 
+    /// The classes by which it projects.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
     /// Makes one call. Cancel safe in the sense that a canceled write may or may not land, like
     /// one without an answer.
     pub async fn call(&self, call: Call) -> Outcome {

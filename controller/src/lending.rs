@@ -5,34 +5,35 @@
 //! begins with a new allocator that is told everything; its end drops the allocator and every
 //! call under way. Nothing is lost with them, since everything that matters is in the objects.
 
+mod classes;
 mod state;
+mod telling;
 mod world;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ferrolb_core::address::claim_name;
-use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Notice, Options, Outcome, Regarding};
+use ferrolb_core::allocator::{Allocator, Call, CallId, Event, Options, Outcome};
 use ferrolb_core::time::{Now, Time, Timestamp};
-use ferrolb_crds::{GROUP, VERSION};
 use ferrolb_runtime::clock;
-use ferrolb_runtime::index::{Change, ObjectKey};
+use ferrolb_runtime::index::Change;
 use ferrolb_runtime::latest;
 use ferrolb_runtime::lease::{Leadership, Term};
 use ferrolb_runtime::shutdown::Shutdown;
-use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::classes::Mentioned;
+use self::telling::tell;
 pub use self::world::Input;
 use self::world::World;
 use crate::executor::Executor;
 use crate::metrics::{Metrics, call_word};
-use crate::notices::{Notices, Report};
+use crate::notices::Notices;
 
 /// Calls under way at a time: enough to keep a busy API server busy, and few enough for it to
 /// treat us as one client among many.
@@ -83,6 +84,7 @@ struct Lender {
     executor: Executor,
     notices: Notices,
     metrics: Metrics,
+    mentioned: Mentioned,
     gauges_due: Option<Duration>,
 }
 
@@ -118,6 +120,7 @@ impl Lending {
             executor,
             notices,
             metrics,
+            mentioned: Mentioned::default(),
             gauges_due: None,
         };
         let mut batch = Vec::with_capacity(BATCH);
@@ -172,8 +175,12 @@ impl Lender {
             match event {
                 Event::PoolApplied(pool) => self.metrics.pool(pool),
                 Event::PoolDeleted(name) => self.metrics.no_pool(name),
-                Event::ServiceApplied(_)
-                | Event::ServiceDeleted(_)
+                Event::ServiceApplied(service) => {
+                    if let Some(class) = self.world.foreign_class(service) {
+                        self.mentioned.note(&service.key, class);
+                    }
+                }
+                Event::ServiceDeleted(_)
                 | Event::NamespaceApplied(..)
                 | Event::NamespaceDeleted(_)
                 | Event::NodeApplied(..)
@@ -281,7 +288,8 @@ impl Lender {
             .into_iter()
             .flat_map(|reign| reign.under_way.values().copied())
             .collect();
-        state::page(&self.world, reign.map(|reign| &reign.allocator), &calls)
+        let allocator = reign.map(|reign| &reign.allocator);
+        state::page(&self.world, self.executor.classes(), allocator, &calls)
     }
 
     async fn drain(mut self) {
@@ -336,59 +344,6 @@ fn now() -> Now {
     Now {
         time: Time::from_origin(clock::boottime()),
         wall: Timestamp(i64::try_from(clock::wall().as_secs()).unwrap_or(i64::MAX)),
-    }
-}
-
-fn tell(world: &World, notices: &Notices, notice: Notice) {
-    let Notice {
-        regarding,
-        is_warning,
-        reason,
-        message,
-    } = notice;
-    let regarding = reference(world, &regarding);
-    let kind = regarding.kind.as_deref().unwrap_or_default();
-    let namespace = regarding.namespace.as_deref().unwrap_or_default();
-    let object = regarding.name.as_deref().unwrap_or_default();
-    if is_warning {
-        warn!(kind, namespace, object, reason, message, "Object needs attention");
-    } else {
-        info!(kind, namespace, object, reason, message, "Object changed");
-    }
-    notices.report(Report {
-        regarding,
-        is_warning,
-        reason,
-        message,
-    });
-}
-
-fn reference(world: &World, regarding: &Regarding) -> ObjectReference {
-    let ours = |kind: &str, name: String, uid: Option<String>| ObjectReference {
-        api_version: Some(format!("{GROUP}/{VERSION}")),
-        kind: Some(kind.to_owned()),
-        name: Some(name),
-        uid,
-        ..ObjectReference::default()
-    };
-    match regarding {
-        Regarding::Service { key, uid } => ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Service".to_owned()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
-            uid: Some(uid.as_str().to_owned()),
-            ..ObjectReference::default()
-        },
-        Regarding::Pool { name, uid } => ours("AddressPool", name.to_string(), Some(uid.as_str().to_owned())),
-        Regarding::Claim { address } => {
-            let name = claim_name(*address);
-            let known = world.claims.get(&ObjectKey::cluster(name.as_str()));
-            let uid = known
-                .and_then(|claim| claim.as_ref())
-                .map(|claim| claim.uid.as_str().to_owned());
-            ours("AddressClaim", name, uid)
-        }
     }
 }
 

@@ -36,9 +36,27 @@ pub struct Classes {
     pub handle_unset: bool,
 }
 
+/// A Service as this program keeps it: what lending depends on, and what it says of it besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownService {
+    /// What lending depends on.
+    pub service: Service,
+    /// `spec.loadBalancerClass`.
+    pub class: Option<String>,
+}
+
 // === impl Classes ===
 
 impl Classes {
+    /// A Service as this program keeps it.
+    pub fn know(&self, object: &api::Service) -> KnownService {
+        let spec = object.spec.as_ref();
+        KnownService {
+            service: self.project(object),
+            class: spec.and_then(|spec| spec.load_balancer_class.clone()),
+        }
+    }
+
     /// A Service as the allocator sees it.
     pub fn project(&self, object: &api::Service) -> Service {
         let meta = &object.metadata;
@@ -55,6 +73,11 @@ impl Classes {
             request: self.request(meta, spec),
             status: status(meta, object.status.as_ref()),
         }
+    }
+
+    /// Whether Services of a class, or without one, are ours.
+    pub fn handles(&self, class: Option<&str>) -> bool {
+        class.map_or(self.handle_unset, |class| self.handled.contains(class))
     }
 
     fn request(&self, meta: &ObjectMeta, spec: &ServiceSpec) -> ServiceRequest {
@@ -100,11 +123,7 @@ impl Classes {
         if spec.type_.as_deref() != Some("LoadBalancer") {
             return Eligibility::NotLoadBalancer;
         }
-        let is_handled = match &spec.load_balancer_class {
-            Some(class) => self.handled.contains(class),
-            None => self.handle_unset,
-        };
-        if !is_handled {
+        if !self.handles(spec.load_balancer_class.as_deref()) {
             Eligibility::ForeignClass
         } else if meta.deletion_timestamp.is_some() {
             Eligibility::Deleting

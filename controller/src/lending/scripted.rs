@@ -7,7 +7,7 @@ use ferrolb_core::allocator::Options;
 use ferrolb_core::selector::Labels;
 use ferrolb_crds::convert::{claim, pool};
 use ferrolb_crds::{AddressClaim, AddressPool};
-use ferrolb_runtime::index::Change;
+use ferrolb_runtime::index::{Change, ObjectKey};
 use ferrolb_runtime::lease::{self, DURATION, Elector};
 use ferrolb_runtime::scripted::{Answer, Script};
 use ferrolb_runtime::shutdown::{self, ShutdownTrigger};
@@ -72,7 +72,7 @@ impl Stage {
 
     /// One Service and one pool; that there is no claim is told apart.
     async fn show_everything(&self) {
-        let service = mk_classes().project(&serde_json::from_value(mk_service()).expect("a Service"));
+        let service = mk_classes().know(&serde_json::from_value(mk_service()).expect("a Service"));
         self.list(Input::Service, ObjectKey::namespaced("default", "web"), service)
             .await;
         self.list(Input::Namespace, ObjectKey::cluster("default"), Labels::new())
@@ -238,7 +238,7 @@ async fn a_status_that_met_another_version_waits_for_the_watch() {
     let script = script.then(SHOW, Answer::Object(mk_served()));
     let mut newer = mk_service();
     newer["metadata"]["resourceVersion"] = "42".into();
-    let service = mk_classes().project(&serde_json::from_value(newer).expect("a Service"));
+    let service = mk_classes().know(&serde_json::from_value(newer).expect("a Service"));
     let key = ObjectKey::namespaced("default", "web");
     stage.send(Input::Service(Change::Apply(key, service))).await;
     stage.end().await;
@@ -308,7 +308,7 @@ async fn only_so_many_calls_are_under_way_however_much_there_is_to_do() {
         let name = format!("web-{number}");
         service["metadata"]["name"] = name.as_str().into();
         service["metadata"]["uid"] = name.as_str().into();
-        let service = mk_classes().project(&serde_json::from_value(service).expect("a Service"));
+        let service = mk_classes().know(&serde_json::from_value(service).expect("a Service"));
         let key = ObjectKey::namespaced("default", name);
         stage.send(Input::Service(Change::Apply(key, service))).await;
     }
@@ -381,7 +381,7 @@ async fn a_leader_that_is_cut_off_drops_what_is_under_way_and_begins_nothing_bef
     }
     let mut service = mk_service();
     service["metadata"]["name"] = "late".into();
-    let service = mk_classes().project(&serde_json::from_value(service).expect("a Service"));
+    let service = mk_classes().know(&serde_json::from_value(service).expect("a Service"));
     let key = ObjectKey::namespaced("default", "late");
     stage.send(Input::Service(Change::Apply(key, service))).await;
     assert_eq!(stage.state().await["services"], 2);

@@ -5,13 +5,22 @@ use ferrolb_core::claim::Claim;
 use ferrolb_core::pool::Pool;
 use serde_json::{Value, json};
 
+use super::classes::by_class;
 use super::world::World;
+use crate::project::Classes;
 
-pub(super) fn page(world: &World, allocator: Option<&Allocator>, calls: &[&'static str]) -> Value {
+pub(super) fn page(
+    world: &World,
+    classes: &Classes,
+    allocator: Option<&Allocator>,
+    calls: &[&'static str],
+) -> Value {
+    let services = world.services.iter().map(|(_, known)| known);
     json!({
         "leading": allocator.is_some(),
         "listed": world.is_listed(),
         "services": world.services.len(),
+        "classes": by_class(classes, services),
         "pools": world.pools.iter().map(|(_, pool)| pool_line(pool)).collect::<Vec<_>>(),
         "claims": world.claims.iter().filter_map(|(_, claim)| claim.as_ref()).map(claim_line).collect::<Vec<_>>(),
         "decisions": allocator.map(decisions),

@@ -8,16 +8,18 @@ use ferrolb_core::address::{claim_name, parse_claim_name};
 use ferrolb_core::allocator::Event;
 use ferrolb_core::claim::Claim;
 use ferrolb_core::pool::Pool;
-use ferrolb_core::request::Service;
+use ferrolb_core::request::{Eligibility, Service};
 use ferrolb_core::selector::Labels;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_runtime::index::{Change, Difference, Index, ObjectKey};
+
+use crate::project::KnownService;
 
 /// One change in what a watch shows.
 #[derive(Debug)]
 pub enum Input {
     /// Of a Service.
-    Service(Change<Service>),
+    Service(Change<KnownService>),
     /// Of a namespace's labels.
     Namespace(Change<Labels>),
     /// Of a Node's own addresses.
@@ -31,7 +33,7 @@ pub enum Input {
 /// The last known objects, reduced. A standby keeps them warm.
 #[derive(Debug, Default)]
 pub(super) struct World {
-    pub(super) services: Index<Service>,
+    pub(super) services: Index<KnownService>,
     pub(super) namespaces: Index<Labels>,
     pub(super) nodes: Index<BTreeSet<IpAddr>>,
     pub(super) pools: Index<Pool>,
@@ -91,6 +93,14 @@ impl World {
             && self.claims.is_listed()
     }
 
+    /// The class of a Service that is left alone because of it; `None` when it is not.
+    pub(super) fn foreign_class(&self, service: &Service) -> Option<Option<&String>> {
+        let key = ObjectKey::namespaced(service.key.namespace.as_str(), service.key.name.as_str());
+        let is_foreign = service.request.eligibility == Eligibility::ForeignClass;
+        let known = self.services.get(&key).filter(|_| is_foreign)?;
+        Some(known.class.as_ref())
+    }
+
     /// Whether a claim of an address is known.
     pub(super) fn has_claim(&self, address: IpAddr) -> bool {
         let key = ObjectKey::cluster(claim_name(address));
@@ -118,15 +128,15 @@ impl World {
         let services = self
             .services
             .iter()
-            .map(|(_, service)| Event::ServiceApplied(service.clone()));
+            .map(|(_, known)| Event::ServiceApplied(known.service.clone()));
         namespaces.chain(nodes).chain(pools).chain(claims).chain(services)
     }
 }
 
-fn service_event(services: &Index<Service>, key: &ObjectKey) -> Event {
+fn service_event(services: &Index<KnownService>, key: &ObjectKey) -> Event {
     services.get(key).map_or_else(
         || Event::ServiceDeleted(ServiceKey::new(key.namespace.clone(), key.name.clone())),
-        |service| Event::ServiceApplied(service.clone()),
+        |known| Event::ServiceApplied(known.service.clone()),
     )
 }
 
