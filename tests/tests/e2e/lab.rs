@@ -8,5 +8,6 @@ mod oracle;
 mod ownership;
 mod scale;
 mod start;
+mod subnets;
 mod traffic;
 mod wire;
