@@ -1,8 +1,9 @@
 //! Which Services are ours by their class, when told by flags.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::eventually;
-use serde_json::json;
+use ferrolb_tests::lab::product::Controller;
+use serde_json::{Value, json};
 
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant, asking, merge};
@@ -11,9 +12,10 @@ use super::tenant::{PATIENCE, Tenant, asking, merge};
 async fn flags_say_which_classes_are_served() -> Result<()> {
     let flags = [
         "--load-balancer-class=example.com/a,example.com/b",
+        "--load-balancer-class=example.com/a,example.com/typo",
         "--handle-unset-class=false",
     ];
-    let (lab, _controllers) = start_with(1, &flags).await?;
+    let (lab, controllers) = start_with(1, &flags).await?;
     let tenant = Tenant::new(&lab, "classes").await?;
     tenant
         .pool(
@@ -41,7 +43,47 @@ async fn flags_say_which_classes_are_served() -> Result<()> {
         );
         assert_eq!(tenant.events("Service", name).await?, Vec::<[String; 3]>::new());
     }
-    Ok(())
+    let controller = controllers.first().context("a controller")?;
+    says_why(controller).await
+}
+
+/// What cannot be written to a Service of a foreign class is in the log and on the page, as are classes
+/// that nobody names.
+async fn says_why(controller: &Controller) -> Result<()> {
+    let log = controller.process()?.read_log()?;
+    let said = |message: &str| -> Vec<Value> {
+        let lines = log.lines().filter(|line| line.contains(message));
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    for (message, field, value) in [
+        (
+            "Class is given more than once in --load-balancer-class",
+            "class",
+            "example.com/a",
+        ),
+        ("no --load-balancer-class names it", "class", "ferrolb.io/layer2"),
+        ("as --handle-unset-class=false says", "service", "classes/unset"),
+    ] {
+        let lines = said(message);
+        ensure!(
+            matches!(lines.as_slice(), [line] if line[field] == value),
+            "{message:?} is said once, with {field} {value}: {lines:?}"
+        );
+    }
+    let line = |class: Option<&str>, is_handled: bool, services: u64| json!({ "class": class, "isHandled": is_handled, "services": services });
+    let wanted = json!([
+        line(None, false, 1),
+        line(Some("example.com/a"), true, 1),
+        line(Some("example.com/b"), true, 1),
+        line(Some("example.com/typo"), true, 0),
+        line(Some("ferrolb.io/layer2"), false, 1),
+    ]);
+    eventually(PATIENCE, "the page counts the classes", async || {
+        let counted = &controller.state().await?["classes"];
+        ensure!(*counted == wanted, "{counted}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

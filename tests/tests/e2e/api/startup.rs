@@ -27,13 +27,17 @@ fn refusal(arguments: &[&str], environment: &[(&str, &str)], code: i32) -> Resul
 
 #[test]
 fn flags_that_mean_nothing_are_refused_by_name() -> Result<()> {
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 7] = [
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["--admin-bind=here"], &["--admin-bind", "here"]),
         (&["--log-format=xml"], &["--log-format", "xml", "json"]),
         (&["--log-level=loud"], &["--log-level", "loud"]),
         (&["--leader-elect=perhaps"], &["--leader-elect", "perhaps"]),
         (&["--load-balancer-class="], &["--load-balancer-class"]),
+        (
+            &["--load-balancer-class=example.com/a,Example.com/b"],
+            &["--load-balancer-class", "'Example.com/b'", "as ferrolb.io/layer2"],
+        ),
     ];
     for (arguments, words) in cases {
         let text = refusal(arguments, &[], 2)?;
