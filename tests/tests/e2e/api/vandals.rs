@@ -191,6 +191,7 @@ fn another_load_balancer_that_insists_is_named_and_not_raced() -> Result<()> {
                 tenant.change_status("web", theirs.clone()).await?;
                 rival += 1;
             }
+            // The pace of its load, and no wait: it has no end but the time.
             tokio::time::sleep(EVERY).await;
         }
         let after = count(&tenant.client).await?;

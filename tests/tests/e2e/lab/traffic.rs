@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::kube_proxy::ProxyMode;
 use ferrolb_tests::lab::prober::ProberOptions;
-use ferrolb_tests::lab::{Lab, eventually};
+use ferrolb_tests::lab::{Lab, eventually, throughout};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -101,9 +101,11 @@ async fn a_cut_cable_is_an_outage_until_it_is_mended() -> Result<()> {
         lab.node("n1")?.cut_link()?;
         eventually(Duration::from_secs(5), "nothing is answered", async || {
             let before = prober.answered();
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            ensure!(prober.answered() == before, "answers still come");
-            Ok(())
+            throughout(Duration::from_millis(200), "no answer comes", async || {
+                ensure!(prober.answered() == before, "answers still come");
+                Ok(())
+            })
+            .await
         })
         .await?;
         lab.node("n1")?.restore_link()?;
