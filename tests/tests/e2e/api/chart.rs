@@ -57,6 +57,15 @@ fn a_value_that_the_chart_does_not_have_is_refused() {
             "loadBalancerClasses=[]",
             "at '/loadBalancerClasses': minItems: got 0, want 1",
         ),
+        // No Service can have this one.
+        (
+            r#"loadBalancerClasses=["Example.com/layer2"]"#,
+            "at '/loadBalancerClasses/0': 'Example.com/layer2' does not match pattern",
+        ),
+        (
+            r#"loadBalancerClasses=["a/b", "c/d", "a/b"]"#,
+            "at '/loadBalancerClasses': items at 0 and 2 are equal",
+        ),
     ];
     for (value, words) in cases {
         let error = render(&["--set-json", value]).expect_err(value).to_string();
