@@ -27,6 +27,7 @@ mod oracle;
 mod plain;
 mod pressed;
 mod properties;
+mod ranges;
 mod repair;
 mod requests;
 mod reservations;
