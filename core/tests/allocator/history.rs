@@ -133,7 +133,7 @@ pub(crate) struct History {
 }
 
 /// Of two namespaces.
-const SERVICES: [(&str, &str); 6] = [
+pub(crate) const SERVICES: [(&str, &str); 6] = [
     ("default", "s0"),
     ("default", "s1"),
     ("default", "s2"),
@@ -148,6 +148,11 @@ impl History {
     pub(crate) fn new(is_vandalized: bool) -> Self {
         let mut world = World::new();
         world.is_vandalized = is_vandalized;
+        Self::of(world)
+    }
+
+    /// One that begins with a world as it is.
+    pub(crate) fn of(world: World) -> Self {
         let lost = VecDeque::new();
         let next = world.options;
         Self { world, lost, next }
@@ -186,14 +191,18 @@ impl History {
         }
     }
 
-    /// The last writes land, whoever made them; one controller remains and sees everything; and
-    /// then all must be well.
-    pub(crate) fn end(mut self) {
+    /// The last writes land, whoever made them; one controller remains and sees everything.
+    pub(crate) fn settle(&mut self) {
         self.retire(1);
         while let Some(call) = self.lost.pop_front() {
             self.world.land(&call);
         }
         self.world.run(Duration::from_secs(7200));
+    }
+
+    /// All comes to rest, and must be well then.
+    pub(crate) fn end(mut self) {
+        self.settle();
         self.world.assert_at_rest();
     }
 
@@ -462,7 +471,7 @@ pub(crate) fn addresses() -> Vec<IpAddr> {
     .into()
 }
 
-fn service_key(number: usize) -> ServiceKey {
+pub(crate) fn service_key(number: usize) -> ServiceKey {
     let (namespace, name) = SERVICES[number % SERVICES.len()];
     ServiceKey::new(namespace, name)
 }

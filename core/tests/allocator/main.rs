@@ -24,6 +24,7 @@ mod history;
 mod notices;
 mod objects;
 mod oracle;
+mod order;
 mod plain;
 mod pressed;
 mod properties;

@@ -69,7 +69,7 @@ proptest! {
     }
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(crate) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => any_deed().prop_map(|deed| Step::Do(Box::new(deed))),
         1 => (any_number(), any::<bool>()).prop_map(|(claim, has_owner)| Step::Meddle(Meddling::SetOwner(claim, has_owner))),
@@ -89,7 +89,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn any_deed() -> impl Strategy<Value = Deed> {
+pub(crate) fn any_deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         6 => (any_number(), any_request()).prop_map(|(number, request)| Deed::PutService(number, request)),
         2 => any_number().prop_map(Deed::DeleteService),

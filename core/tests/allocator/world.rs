@@ -303,8 +303,20 @@ impl World {
 impl Replica {
     /// A controller that has just become leader and has listed everything.
     pub(crate) fn start(api: &Api, options: Options, now: Now) -> Self {
+        Self::start_in_order(api, options, now, |_| {})
+    }
+
+    /// The same, with everything that was listed in another order.
+    pub(crate) fn start_in_order(
+        api: &Api,
+        options: Options,
+        now: Now,
+        order: impl FnOnce(&mut [Event]),
+    ) -> Self {
         let mut replica = Self::new(options);
-        replica.relist(api, now);
+        let mut lists = api.list();
+        order(&mut lists);
+        replica.take_lists(lists, api.log.len(), now);
         replica.allocator.apply(Event::Synced, now);
         replica
     }
@@ -371,10 +383,15 @@ impl Replica {
 
     /// Lists everything anew, as after a watch that was cut.
     pub(crate) fn relist(&mut self, api: &Api, now: Now) {
+        self.take_lists(api.list(), api.log.len(), now);
+    }
+
+    /// Takes in complete lists of all kinds, as of a place in the log.
+    fn take_lists(&mut self, lists: Vec<Event>, as_of: usize, now: Now) {
         let mut gone = std::mem::take(&mut self.known);
         let mut gone_claims: BTreeSet<IpAddr> = self.allocator.claims().collect();
-        self.cursors = [api.log.len(); Kind::ALL.len()];
-        for event in api.list() {
+        self.cursors = [as_of; Kind::ALL.len()];
+        for event in lists {
             match &event {
                 Event::ServiceApplied(service) => drop(gone.services.remove(&service.key)),
                 Event::PoolApplied(pool) => drop(gone.pools.remove(&pool.name)),
