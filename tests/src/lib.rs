@@ -11,6 +11,7 @@ pub mod demo;
 #[cfg(test)]
 mod invariants;
 pub mod lab;
+pub mod lent;
 pub mod oracle;
 #[cfg(test)]
 mod reasons;
