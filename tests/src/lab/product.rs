@@ -20,6 +20,9 @@ use super::process::{Launch, Process};
 /// The namespace that the programs take for theirs.
 pub const NAMESPACE: &str = "ferrolb-system";
 
+/// The name of the Lease, in that namespace.
+pub const LEASE: &str = "ferrolb-controller";
+
 /// The admin port of the first controller; the next ones count on, since they share a namespace.
 const CONTROLLER_ADMIN: u16 = 7990;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::objects::ingress;
-use ferrolb_tests::lab::product::{NAMESPACE, leader};
+use ferrolb_tests::lab::product::{LEASE, NAMESPACE, leader};
 use ferrolb_tests::lab::{clock, eventually};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -14,8 +14,6 @@ use serde_json::json;
 use super::churn::Churn;
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant};
-
-const LEASE: &str = "ferrolb-controller";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_takes_over_from_a_leader_that_was_killed() -> Result<()> {
@@ -127,7 +125,7 @@ const TAKEN_OVER: Duration = Duration::from_secs(12);
 async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_moves() -> Result<()> {
     let (lab, mut controllers) = start_with(2, &[]).await?;
     let tenant = Tenant::new(&lab, "loaded").await?;
-    let churn = Churn::start(&tenant, "10.25.4.0/23", Duration::from_secs(1)).await?;
+    let churn = Churn::start(&lab, &tenant, "10.25.4.0/23", Duration::from_secs(1)).await?;
     let mut random = churn.random();
     let names = ["kept-0", "kept-1", "kept-2"];
     for name in names {
@@ -163,5 +161,5 @@ async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_mo
         controllers[leader].start()?;
         controllers[leader].wait_ready().await?;
     }
-    churn.settle(&controllers).await
+    churn.settle(&mut controllers).await
 }

@@ -31,7 +31,7 @@ async fn no_address_is_lent_twice_too_soon_or_lost_when_leaders_are_killed() -> 
     lab.install_crds().await?;
     let mut controllers = lab.start_controller(2, &[]).await?;
     lab.start_speakers(&[]).await?;
-    let churn = Churn::start(&Tenant::new(&lab, "crash").await?, POOL, QUARANTINE).await?;
+    let churn = Churn::start(&lab, &Tenant::new(&lab, "crash").await?, POOL, QUARANTINE).await?;
     let mut random = churn.random();
     for _ in 0..KILLS {
         let leader = leader(&controllers).await?;
@@ -39,7 +39,7 @@ async fn no_address_is_lent_twice_too_soon_or_lost_when_leaders_are_killed() -> 
         controllers[leader].kill()?;
         controllers[leader].start()?;
     }
-    churn.settle(&controllers).await?;
+    churn.settle(&mut controllers).await?;
     let verdict = lab.oracle()?.verdict()?;
     let judged = verdict.map_err(|violations| anyhow!("{violations:?}"))?;
     // What is created and deleted again at once may never have had an owner.
