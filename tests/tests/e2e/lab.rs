@@ -7,6 +7,7 @@ mod join;
 mod oracle;
 mod ownership;
 mod scale;
+mod sharing;
 mod start;
 mod subnets;
 mod traffic;
