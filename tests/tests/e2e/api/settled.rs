@@ -1,5 +1,5 @@
 //! A cluster in which everything is as it should be is left alone, by a running controller and by
-//! one that has just started.
+//! one that has just started. `FERROLB_IDLE_SECONDS` says for how long that is watched.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,12 +16,13 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::churn::number;
 use super::shared::start_with;
 use super::tenant::{PATIENCE, Tenant, asking, merge};
 
-/// How long an idle controller is watched: several times the longest of its own periods, the
-/// pace of pool statuses (1 s), Lease (1 s), and the age of a status in contest (10 s).
-const WATCHED: Duration = Duration::from_secs(30);
+/// How long an idle controller is watched if nobody says so: several times the longest of its own periods,
+/// the pace of pool statuses (1 s), Lease (1 s), and the age of a status in contest (10 s).
+const WATCHED: u64 = 30;
 
 /// How long a started controller is watched once it has listed everything and leads.
 const AFTER_START: Duration = Duration::from_secs(5);
@@ -41,10 +42,11 @@ async fn nothing_is_written_when_all_is_well_nor_by_a_restart() -> Result<()> {
     let (began, cpu) = (clock::now(), cpu_ticks(controller)?);
     let client = lab.client();
     let is_untouched = async || before.is_unchanged(&client).await;
-    throughout(WATCHED, "nothing is written while idle", is_untouched).await?;
+    let watched = Duration::from_secs(number("FERROLB_IDLE_SECONDS")?.unwrap_or(WATCHED));
+    throughout(watched, "nothing is written while idle", is_untouched).await?;
     let busy = (cpu_ticks(controller)? - cpu) / TICKS / began.elapsed().as_secs_f64();
     println!(
-        "idle controller: {:.2} % of a core, {} KiB",
+        "idle controller: no write in {watched:?}, {:.2} % of a core, {} KiB",
         busy * 100.0,
         controller.process()?.resident_kib()?
     );
