@@ -1,6 +1,9 @@
 //! Several Services on one address: who may join, who goes when somebody changes, and who is told
 //! what.
 
+mod namespaces;
+mod waiting;
+
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
@@ -291,79 +294,6 @@ fn who_asks_for_an_address_is_told_of_its_holders_key_as_it_is() {
 }
 
 #[test]
-fn namespaces_share_where_the_pool_says_so_and_who_shares_goes_on_when_it_says_so_no_more() {
-    let mut world = mk_world("1.2.3.0/30", &["s1"]);
-    let of = |name: &str| ServiceKey::new("other", name);
-    let other = |name: &str, tcp| in_namespace(mk_sharer(name, "k", tcp), "other");
-    world.api.create_service(other("apart", 90));
-    world.run(SOON);
-    assert_eq!(world.api.shown(&of("apart")), ["1.2.3.1"]);
-    world
-        .api
-        .edit_pool("pool", |pool| pool.spec.sharing = Sharing::CrossNamespace);
-    world.api.create_service(other("together", 91));
-    world.run(SOON);
-    assert_eq!(world.api.shown(&of("together")), ["1.2.3.0"]);
-    assert_eq!(
-        world.api.shown(&of("apart")),
-        ["1.2.3.1"],
-        "nobody moves for that"
-    );
-    world
-        .api
-        .edit_pool("pool", |pool| pool.spec.sharing = Sharing::SameNamespace);
-    world.run(SOON);
-    assert_eq!(world.api.shown(&of("together")), ["1.2.3.0"]);
-    world.assert_at_rest();
-    // Also after a restart, which assert_at_rest made; but nobody joins any more.
-    world.api.create_service(mk_sharer("s2", "k", 92));
-    world.run(SOON);
-    assert_eq!(world.shown("s2"), ["1.2.3.2"]);
-    world.assert_at_rest();
-}
-
-#[test]
-fn services_that_show_one_address_already_are_adopted_together_also_across_namespaces() {
-    let mut world = World::new();
-    for (namespace, name, tcp) in [("a", "s1", 80), ("b", "s2", 81), ("b", "s3", 81)] {
-        let mut service = in_namespace(mk_sharer(name, "k", tcp), namespace);
-        service.status.ingress = vec![Ingress::vip(ip("1.2.3.0"))];
-        world.api.create_service(service);
-    }
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
-    world.run(SOON);
-    assert_eq!(holders(&world, "1.2.3.0"), ["s1", "s2"]);
-    // The port is taken: the oldest two go together, and the third does not.
-    assert_eq!(world.api.shown(&ServiceKey::new("b", "s3")), ["1.2.3.1"]);
-    world.assert_at_rest();
-}
-
-#[test]
-fn a_forged_status_joins_nobody_of_another_namespace() {
-    let mut world = mk_world("1.2.3.0/30", &["s1"]);
-    let forge = |world: &mut World, name: &str, tcp| {
-        let mut service = in_namespace(mk_sharer(name, "k", tcp), "tenant");
-        service.status.ingress = vec![Ingress::vip(ip("1.2.3.0"))];
-        world.api.create_service(service);
-    };
-    forge(&mut world, "f1", 90);
-    world.run(SOON);
-    assert_eq!(holders(&world, "1.2.3.0"), ["s1"]);
-    assert_eq!(world.api.shown(&ServiceKey::new("tenant", "f1")), ["1.2.3.1"]);
-    // Nor while the claim is away for a moment, nor while the controller is.
-    world.api.remove_claim(ip("1.2.3.0"));
-    forge(&mut world, "f2", 91);
-    world.run(SOON);
-    assert_eq!(holders(&world, "1.2.3.0"), ["s1"]);
-    world.replicas.clear();
-    forge(&mut world, "f3", 92);
-    world.restart();
-    world.run(SOON);
-    assert_eq!(holders(&world, "1.2.3.0"), ["s1"]);
-    world.assert_at_rest();
-}
-
-#[test]
 fn a_foreign_edit_of_a_claim_with_several_holders_is_repaired() {
     let mut world = mk_world("1.2.3.0/30", &["s1", "s2"]);
     let written = world.api.claims[&ip("1.2.3.0")].spec.clone();
@@ -388,71 +318,6 @@ fn a_foreign_edit_of_a_claim_with_several_holders_is_repaired() {
 }
 
 #[test]
-fn who_waits_for_an_exhausted_pool_is_woken_when_it_can_share() {
-    let mut world = mk_world("1.2.3.0/32", &["s1", "s2"]);
-    for (name, tcp) in [("w1", 80), ("w2", 80), ("w3", 81)] {
-        world.api.create_service(mk_sharer(name, "k", tcp));
-    }
-    world.run(SOON);
-    for waiting in ["w1", "w2", "w3"] {
-        assert_eq!(world.shown(waiting), NOTHING);
-    }
-    // A holder leaves: its port is free, though no address is.
-    world.api.delete_service(&key("s1"));
-    world.run(SOON);
-    assert_eq!(world.shown("w1"), ["1.2.3.0"]);
-    // A holder changes.
-    edit(&mut world, "s2", |service| {
-        service.request.ports = port(Protocol::Tcp, 99);
-    });
-    assert_eq!(world.shown("w3"), ["1.2.3.0"]);
-    assert_eq!(world.shown("w2"), NOTHING, "its port is used");
-    world.assert_at_rest();
-}
-
-#[test]
-fn two_ports_freed_at_once_serve_two_that_wait_alike() {
-    let mut world = mk_world("1.2.3.0/31", &[]);
-    for (name, tcp) in [("a", 80), ("b", 80), ("c", 81), ("d", 81), ("w1", 80), ("w2", 80)] {
-        world.api.create_service(mk_sharer(name, "k", tcp));
-    }
-    world.run(SOON);
-    assert_eq!((world.shown("w1"), world.shown("w2")), (vec![], vec![]));
-    world.api.delete_service(&key("a"));
-    world.api.delete_service(&key("b"));
-    world.run(SOON);
-    assert_eq!(world.shown("w1"), ["1.2.3.0"]);
-    assert_eq!(world.shown("w2"), ["1.2.3.1"]);
-    world.assert_at_rest();
-}
-
-/// The one that is woken for a free address shares another one instead: the next gets the free one.
-#[test]
-fn an_address_freed_for_one_that_shares_another_goes_to_the_next() {
-    let mut world = World::new();
-    let mut pool = mk_pool("pool", &["1.2.3.0/31"]);
-    pool.spec.quarantine = Duration::from_secs(10);
-    world.api.put_pool(pool);
-    world.api.create_service(mk_sharer("a", "k", 80));
-    world.api.create_service(mk_service("b"));
-    world.run(SOON);
-    world.api.create_service(mk_sharer("w1", "k", 80));
-    world.api.create_service(mk_service("w2"));
-    world.api.delete_service(&key("b"));
-    world.run(SOON);
-    assert_eq!((world.shown("w1"), world.shown("w2")), (vec![], vec![]));
-    // In one step the address is free, and the other one can be shared.
-    world.advance(Duration::from_secs(11));
-    world.api.edit_service(&key("a"), |service| {
-        service.request.ports = port(Protocol::Tcp, 99);
-    });
-    world.run(SOON);
-    assert_eq!(world.shown("w1"), ["1.2.3.0"]);
-    assert_eq!(world.shown("w2"), ["1.2.3.1"]);
-    world.assert_at_rest();
-}
-
-#[test]
 fn both_families_are_shared_from_one_pool_and_each_where_it_can_be() {
     let mut world = World::new();
     world.api.put_pool(mk_pool("pool", &["1.2.3.0/31", "1000::/127"]));
@@ -472,29 +337,6 @@ fn both_families_are_shared_from_one_pool_and_each_where_it_can_be() {
     world.api.create_service(dual("d3", 80));
     world.run(SOON);
     assert_eq!(world.shown("d3"), ["1.2.3.1", "1000::"]);
-    world.assert_at_rest();
-}
-
-/// It has one family to share and waits for the other.
-#[test]
-fn who_requires_both_families_is_woken_when_the_one_that_is_missing_is_freed() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/32", "1000::/128"]));
-    world.api.create_service(mk_sharer("four", "k", 80));
-    let mut six = mk_service("six");
-    six.request.cluster_ips = vec![ip("fd00::1")];
-    six.request.primary_family = Some(Family::V6);
-    world.api.create_service(six);
-    world.run(SOON);
-    let mut dual = mk_dual_service("d", FamilyPolicy::RequireDualStack, Family::V4);
-    dual.request.sharing_key = Some("k".to_owned());
-    dual.request.ports = port(Protocol::Tcp, 81);
-    world.api.create_service(dual);
-    world.run(SOON);
-    assert_eq!(world.shown("d"), NOTHING);
-    world.api.delete_service(&key("six"));
-    world.run(SOON);
-    assert_eq!(world.shown("d"), ["1.2.3.0", "1000::"]);
     world.assert_at_rest();
 }
 
