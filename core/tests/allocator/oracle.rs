@@ -2,9 +2,12 @@
 //!
 //! The oracle knows the objects and the rules, not the allocator: it lists hosts one by one.
 
+mod capacity;
+mod hosts;
 mod reserved;
 pub(crate) mod sharers;
 pub(crate) mod subnets;
+mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,12 +16,16 @@ use ferrolb_core::address::Family;
 use ferrolb_core::allocator::{Call, FinalizerEdit, Options, Outcome};
 use ferrolb_core::claim::ClaimState;
 use ferrolb_core::pool::{Pool, PoolName};
-use ferrolb_core::range::{AddressRange, is_buggy};
-use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy, Service};
+use ferrolb_core::range::AddressRange;
+use ferrolb_core::request::{Eligibility, FamilyPolicy, Service};
 use ferrolb_core::time::Timestamp;
 
 use crate::admission;
 use crate::api::{Api, Objects};
+use capacity::check_capacity;
+use hosts::parse;
+pub(crate) use hosts::{accepted, divide};
+use wish::{can_be_satisfied, is_satisfied};
 
 /// A10, whoever writes what.
 pub(crate) fn check_class(before: &Objects, call: &Call, outcome: &Outcome) {
@@ -324,182 +331,12 @@ fn is_frozen(pool: &Pool) -> bool {
     pool.unreadable.is_some() || entries.any(|entry| entry.parse::<AddressRange>().is_err())
 }
 
-/// The wish, read as plainly as possible.
-fn is_satisfied(service: &Service, held: &BTreeSet<IpAddr>, belongs: &BTreeMap<IpAddr, PoolName>) -> bool {
-    let request = &service.request;
-    let families: BTreeSet<Family> = held.iter().copied().map(Family::of).collect();
-    let clusters: BTreeSet<Family> = request.cluster_ips.iter().copied().map(Family::of).collect();
-    let Some(first) = request.cluster_ips.first().copied().map(Family::of) else {
-        return held.is_empty();
-    };
-    let family_ok = match request.family_policy {
-        FamilyPolicy::SingleStack => families == BTreeSet::from([first]),
-        FamilyPolicy::PreferDualStack => !families.is_empty() && families.is_subset(&clusters),
-        FamilyPolicy::RequireDualStack => families.len() == 2,
-    };
-    // One address of each family that it has, also where one family would do.
-    let all = match request.family_policy {
-        FamilyPolicy::SingleStack => 1,
-        FamilyPolicy::PreferDualStack | FamilyPolicy::RequireDualStack => clusters.len(),
-    };
-    let address_ok = match &request.addresses {
-        AddressWish::Any => true,
-        AddressWish::Exactly(asked) => {
-            asked.iter().copied().collect::<BTreeSet<_>>() == *held && held.len() == all
-        }
-        AddressWish::Invalid(_) => false,
-    };
-    let pool_ok = request.pool.as_ref().is_none_or(|asked| {
-        held.iter()
-            .all(|address| belongs.get(address).or(service.status.allocated_from.as_ref()) == Some(asked))
-    });
-    family_ok && address_ok && pool_ok && held.len() == families.len()
-}
-
-/// Whether some choice of free addresses would satisfy the wish: nobody waits for nothing.
-fn can_be_satisfied(
-    api: &Api,
-    service: &Service,
-    held: &BTreeSet<IpAddr>,
-    belongs: &BTreeMap<IpAddr, PoolName>,
-) -> bool {
-    let request = &service.request;
-    let clusters: BTreeSet<Family> = request.cluster_ips.iter().copied().map(Family::of).collect();
-    let takeable = |address: &IpAddr| {
-        let claim = api.claims.get(address);
-        held.contains(address)
-            || claim.is_none_or(|claim| {
-                claim.is_vacant()
-                    && claim.spec.last_holder.as_ref() == Some(&service.key)
-                    && !claim.spec.is_reserved_from(&service.key)
-            }) && !is_shown(api, *address, Some(service))
-            || belongs
-                .get(address)
-                .is_some_and(|pool| sharers::could_join(api, *address, service, pool))
-    };
-    let lends = |pool: &&Pool| {
-        let is_asked = request.pool.as_ref() == Some(&pool.name);
-        let is_open = request.pool.is_none()
-            && (pool.spec.auto_assign || matches!(request.addresses, AddressWish::Exactly(_)));
-        !is_frozen(pool) && (is_asked || is_open) && admission::admits(api, pool, service)
-    };
-    api.pools.values().filter(lends).any(|pool| {
-        let free: Vec<IpAddr> = belongs
-            .iter()
-            .filter(|(address, owner)| **owner == pool.name && takeable(address))
-            .map(|(address, _)| *address)
-            .collect();
-        let is_within_quota =
-            |choice: &BTreeSet<IpAddr>| admission::is_within_quota(api, pool, service, choice, belongs);
-        match &request.addresses {
-            AddressWish::Invalid(_) => false,
-            AddressWish::Exactly(asked) => {
-                let wanted: BTreeSet<IpAddr> = asked.iter().copied().collect();
-                asked.iter().all(|address| free.contains(address))
-                    && is_within_quota(&wanted)
-                    && is_satisfied(service, &wanted, belongs)
-            }
-            AddressWish::Any => {
-                let of = |family| {
-                    free.iter()
-                        .copied()
-                        .find(|address| Family::of(*address) == family)
-                };
-                let both: BTreeSet<IpAddr> = clusters.iter().filter_map(|family| of(*family)).collect();
-                let each = both.iter().map(|address| BTreeSet::from([*address]));
-                each.chain([both.clone()])
-                    .any(|choice| is_within_quota(&choice) && is_satisfied(service, &choice, belongs))
-            }
-        }
-    })
-}
-
 /// Whether a Service shows an address, other than this one.
 fn is_shown(api: &Api, address: IpAddr, but: Option<&Service>) -> bool {
     api.services.values().any(|service| {
         let mut shown = service.status.ingress.iter();
         but.is_none_or(|but| but.key != service.key) && shown.any(|entry| entry.address == Some(address))
     })
-}
-
-/// A6, by counting hosts.
-fn check_capacity(api: &Api, pool: &Pool, belongs: &BTreeMap<IpAddr, PoolName>) {
-    let status = pool
-        .status
-        .as_ref()
-        .unwrap_or_else(|| panic!("pool {} has no status", pool.name));
-    let mut nodes = api.nodes.values().flatten();
-    let is_on_node = nodes.any(|address| belongs.get(address) == Some(&pool.name));
-    let overlap = status.overlap.as_ref().expect("it is told whether it overlaps");
-    assert!(
-        overlap.message.contains("the address of Node") == is_on_node,
-        "pool {}: {overlap:?}",
-        pool.name
-    );
-    subnets::check(api, pool, belongs);
-    let is_frozen = is_frozen(pool);
-    for (family, capacity) in [(Family::V4, status.v4), (Family::V6, status.v6)] {
-        let covered = belongs
-            .iter()
-            .filter(|(address, name)| Family::of(**address) == family && **name == pool.name);
-        let (mut assigned, mut reserved, mut quarantined, mut free) = (0, 0, 0, 0);
-        for (address, _) in covered {
-            match api.claims.get(address) {
-                None if is_shown(api, *address, None) => assigned += 1,
-                None => free += i64::from(!is_frozen),
-                Some(claim) if claim.is_idle_reservation() => reserved += 1,
-                Some(claim) if claim.is_vacant() => quarantined += 1,
-                Some(_) => assigned += 1,
-            }
-        }
-        let kept = api.claims.values().filter(|claim| {
-            let address = claim.spec.address;
-            Family::of(address) == family
-                && !claim.is_vacant()
-                && claim.spec.pool.as_ref() == Some(&pool.name)
-                && !belongs.contains_key(&address)
-        });
-        assigned += i64::try_from(kept.count()).expect("few");
-        let counted = (
-            capacity.assigned,
-            capacity.reserved,
-            capacity.quarantined,
-            capacity.available,
-        );
-        assert_eq!(
-            counted,
-            (assigned, reserved, quarantined, free),
-            "A6: (assigned, reserved, quarantined, available) of pool {} {family:?}",
-            pool.name
-        );
-        assert_eq!(
-            capacity.total,
-            assigned + reserved + quarantined + free,
-            "A6: total of pool {}",
-            pool.name
-        );
-    }
-}
-
-/// Every address that some pool covers, and that pool: the oldest that lists it.
-pub(crate) fn divide(api: &Api) -> BTreeMap<IpAddr, PoolName> {
-    let mut pools: Vec<&Pool> = api.pools.values().collect();
-    pools.sort_by_key(|pool| (pool.created, pool.name.clone()));
-    let mut belongs = BTreeMap::new();
-    for pool in pools {
-        let excluded: Vec<AddressRange> = parse(&pool.spec.exclude);
-        for range in accepted(&pool.spec.addresses) {
-            for address in hosts(range) {
-                let is_out = excluded.iter().any(|range| range.contains(address));
-                if !is_out {
-                    belongs.entry(address).or_insert_with(|| pool.name.clone());
-                }
-            }
-        }
-    }
-    // A pool that has an address and avoids it has it all the same.
-    belongs.retain(|address, name| !(api.pools[name].spec.avoid_buggy_ips && is_buggy(*address)));
-    belongs
 }
 
 fn is_kept_by_invalid_pool(api: &Api, address: IpAddr) -> bool {
@@ -509,31 +346,5 @@ fn is_kept_by_invalid_pool(api: &Api, address: IpAddr) -> bool {
         pool.unreadable.is_some()
             || accepted(&pool.spec.addresses).len() < entries
             || parse(&pool.spec.exclude).len() < pool.spec.exclude.len()
-    })
-}
-
-fn parse(entries: &[String]) -> Vec<AddressRange> {
-    entries.iter().filter_map(|entry| entry.parse().ok()).collect()
-}
-
-/// The entries that mean something and do not overlap an earlier one.
-pub(crate) fn accepted(entries: &[String]) -> Vec<AddressRange> {
-    let mut accepted: Vec<AddressRange> = Vec::new();
-    for range in parse(entries) {
-        if !accepted
-            .iter()
-            .any(|earlier| hosts(range).any(|host| earlier.contains(host)))
-        {
-            accepted.push(range);
-        }
-    }
-    accepted
-}
-
-fn hosts(range: AddressRange) -> impl Iterator<Item = IpAddr> {
-    let family = range.family();
-    (range.first()..=range.last()).map(move |number| match family {
-        Family::V4 => IpAddr::V4(u32::try_from(number).expect("IPv4").into()),
-        Family::V6 => IpAddr::V6(number.into()),
     })
 }
