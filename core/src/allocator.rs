@@ -44,6 +44,7 @@ mod contest;
 mod decide;
 mod departed;
 pub mod event;
+mod few;
 mod finalizer;
 mod ledger;
 mod misplaced;
@@ -322,7 +323,7 @@ impl Allocator {
         let first = ServiceKey::new(name, "");
         let of_namespace = self.services.range(first..).map(|(key, _)| key);
         let keys: Vec<ServiceKey> = of_namespace
-            .take_while(|key| key.namespace == name)
+            .take_while(|key| *key.namespace == *name)
             .cloned()
             .collect();
         for key in keys {

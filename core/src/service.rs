@@ -1,16 +1,17 @@
 //! Services as the claims know them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Namespace and name of a Service.
+/// Namespace and name of a Service. Cheap to copy: it is told to everybody who has to do with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// The namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The name within the namespace.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// A transport protocol of a Service port.
@@ -47,7 +48,7 @@ pub enum TrafficPolicy {
 
 impl ServiceKey {
     /// The key of `namespace/name`.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self {
             namespace: namespace.into(),
             name: name.into(),

@@ -47,8 +47,8 @@ fn reference(world: &World, regarding: &Regarding) -> ObjectReference {
         Regarding::Service { key, uid } => ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Service".to_owned()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.to_string()),
+            name: Some(key.name.to_string()),
             uid: Some(uid.as_str().to_owned()),
             ..ObjectReference::default()
         },

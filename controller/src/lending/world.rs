@@ -95,7 +95,7 @@ impl World {
 
     /// The class of a Service that is left alone because of it; `None` when it is not.
     pub(super) fn foreign_class(&self, service: &Service) -> Option<Option<&String>> {
-        let key = ObjectKey::namespaced(service.key.namespace.as_str(), service.key.name.as_str());
+        let key = ObjectKey::namespaced(&*service.key.namespace, &*service.key.name);
         let is_foreign = service.request.eligibility == Eligibility::ForeignClass;
         let known = self.services.get(&key).filter(|_| is_foreign)?;
         Some(known.class.as_ref())

@@ -2,15 +2,16 @@
 //!
 //! The ledger keeps a slot by its address; this finds it by those whom it concerns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::allocator::few::FewSet;
 use crate::service::ServiceKey;
 
 /// Addresses by Service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ByService {
-    addresses: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
+    addresses: BTreeMap<ServiceKey, FewSet<IpAddr>>,
 }
 
 // === impl ByService ===
@@ -25,8 +26,8 @@ impl ByService {
     pub(super) fn replace(
         &mut self,
         address: IpAddr,
-        before: &BTreeSet<ServiceKey>,
-        after: &BTreeSet<ServiceKey>,
+        before: &FewSet<ServiceKey>,
+        after: &FewSet<ServiceKey>,
     ) {
         for key in before.difference(after) {
             if let Some(addresses) = self.addresses.get_mut(key) {
@@ -50,7 +51,7 @@ mod tests {
     fn an_address_is_found_by_those_whom_it_concerns() {
         let (a, b) = (ServiceKey::new("default", "a"), ServiceKey::new("default", "b"));
         let (first, second) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let set = |keys: &[&ServiceKey]| keys.iter().copied().cloned().collect::<BTreeSet<_>>();
+        let set = |keys: &[&ServiceKey]| keys.iter().copied().cloned().collect::<FewSet<_>>();
         let mut index = ByService::default();
         index.replace(second, &set(&[]), &set(&[&a]));
         index.replace(first, &set(&[]), &set(&[&a, &b]));

@@ -4,13 +4,13 @@
 //! Service shows an address only after the claim names it, and the claim lets a Service go only
 //! after the Service has let go of the address. How a claim ends is decided in `release`.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::Call;
+use crate::allocator::few::FewSet;
 use crate::allocator::slot::Slot;
 use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use crate::object::Uid;
@@ -108,7 +108,7 @@ impl Allocator {
             .map(|claim| self.losers(address, claim))
             .unwrap_or_default();
         let settled = before.zip(live.as_ref());
-        let settled = settled.map_or_else(BTreeSet::new, |(slot, claim)| slot.settled_in(claim));
+        let settled = settled.map_or_else(FewSet::default, |(slot, claim)| slot.settled_in(claim));
         self.ledger.update(address, |slot| {
             let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid.clone());
             slot.is_fenced &= uid(&slot.live) == uid(&live);
@@ -142,9 +142,9 @@ impl Allocator {
     /// A claim that names somebody else, with whom they cannot share, is never overwritten, with
     /// one exception: it named this holder before, the holder shows the address, and nobody else
     /// does. Then somebody edited the claim, and it is repaired.
-    fn losers(&self, address: IpAddr, claim: &Claim) -> BTreeSet<ServiceKey> {
+    fn losers(&self, address: IpAddr, claim: &Claim) -> FewSet<ServiceKey> {
         let Some(slot) = self.ledger.slot(address) else {
-            return BTreeSet::new();
+            return FewSet::default();
         };
         let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
         let share = self.ledger.pool_of(address);

@@ -20,11 +20,12 @@ mod why;
 
 pub(super) use why::name_pools;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::Family;
+use crate::allocator::few::FewMap;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::allocator::slot::Bucket;
@@ -44,7 +45,7 @@ use taking::Order;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decision {
     /// The addresses and the pools that they count to, IPv4 first.
-    pub(super) addresses: BTreeMap<IpAddr, PoolName>,
+    pub(super) addresses: FewMap<IpAddr, PoolName>,
     /// Why it does not have what it wants.
     pub(super) refusal: Option<Refusal>,
     /// What would help.
@@ -130,7 +131,7 @@ pub(super) fn decide(ledger: &mut Ledger, around: Surroundings<'_>, service: &Se
     }
 }
 
-type Granted = BTreeMap<IpAddr, PoolName>;
+type Granted = FewMap<IpAddr, PoolName>;
 type Denied = (Refusal, Vec<Need>);
 
 // === impl Decider ===
@@ -261,15 +262,17 @@ impl<'a> Decider<'a> {
         };
         let held = best(None);
         let pools: BTreeSet<&PoolName> = held.values().collect();
-        let of_one_pool = pools.iter().map(|pool| best(Some(pool)));
+        if pools.len() < 2 {
+            return held;
+        }
+        let mut of_one_pool = pools.iter().map(|pool| best(Some(pool)));
         of_one_pool
-            .into_iter()
-            .find(|of_pool| pools.len() > 1 && of_pool.len() == held.len())
+            .find(|of_pool| of_pool.len() == held.len())
             .unwrap_or(held)
     }
 
     fn grant_exactly(&self, exactly: &[IpAddr], wish: &Wish) -> Result<Granted, Denied> {
-        let mut granted = Granted::new();
+        let mut granted = Granted::default();
         for address in exactly {
             let pool = self.ledger.layout().pool_of(*address);
             let pool = pool.ok_or_else(|| (why::not_in_pool(*address, self.pools), Vec::new()))?;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::address::Family;
 use crate::allocator::by_service::ByService;
+use crate::allocator::few::{FewMap, FewSet};
 use crate::allocator::sharers::{Offer, Seeker, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
@@ -49,7 +50,7 @@ pub(super) struct Changes {
     /// Pools whose counts may have changed.
     pub(super) pools: BTreeSet<PoolName>,
     /// Namespaces that hold more or fewer addresses of a pool with a quota.
-    pub(super) quotas: BTreeSet<(PoolName, String)>,
+    pub(super) quotas: BTreeSet<(PoolName, Arc<str>)>,
     /// Sharing keys under which another address can be joined than before.
     pub(super) keys: BTreeSet<String>,
     /// Addresses whose slots were touched.
@@ -59,11 +60,11 @@ pub(super) struct Changes {
 /// What a slot means to others; `None` for a free address.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Bearing {
-    mentions: BTreeSet<ServiceKey>,
-    beneficiaries: BTreeSet<ServiceKey>,
-    holders: BTreeMap<ServiceKey, Arc<Terms>>,
+    mentions: FewSet<ServiceKey>,
+    beneficiaries: FewSet<ServiceKey>,
+    holders: FewMap<ServiceKey, Arc<Terms>>,
     offer: Option<Offer>,
-    namespaces: BTreeSet<String>,
+    namespaces: FewSet<Arc<str>>,
     is_vacant: bool,
     /// How many show a reserved address that nobody holds: only then does it keep anybody waiting.
     shown_by: usize,
@@ -110,10 +111,11 @@ impl Ledger {
         &mut self,
         service: &ServiceKey,
         is_foreign: bool,
-        before: &BTreeSet<IpAddr>,
-        after: &BTreeSet<IpAddr>,
+        before: &FewSet<IpAddr>,
+        after: &FewSet<IpAddr>,
     ) {
-        for address in before.union(after) {
+        let either: FewSet<IpAddr> = before.iter().chain(after).copied().collect();
+        for address in &either {
             let bearing = self.bearing(*address);
             if after.contains(address) {
                 self.shown.add(*address, service, is_foreign);
@@ -405,7 +407,7 @@ impl Ledger {
     }
 
     /// Counts an address for each namespace of its holders, once, if the pool has a quota.
-    fn charge_namespaces(&mut self, charge: Option<&Charge>, namespaces: &BTreeSet<String>, is_on: bool) {
+    fn charge_namespaces(&mut self, charge: Option<&Charge>, namespaces: &FewSet<Arc<str>>, is_on: bool) {
         let has_quota = |pool: &&PoolName| self.layout.share(pool).is_some_and(|share| share.quota.is_some());
         let Some(pool) = charge.map(|charge| &charge.pool).filter(has_quota) else {
             return;
@@ -464,7 +466,7 @@ impl Ledger {
 }
 
 /// The namespaces of those who keep an address.
-fn namespaces(slot: &Slot) -> BTreeSet<String> {
+fn namespaces(slot: &Slot) -> FewSet<Arc<str>> {
     slot.keepers().map(|keeper| keeper.namespace.clone()).collect()
 }
 

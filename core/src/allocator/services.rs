@@ -1,6 +1,5 @@
 //! Services as the allocator knows them: taking them in, and putting decisions into the ledger.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::allocator::Allocator;
@@ -8,6 +7,7 @@ use crate::allocator::agenda::{Standing, Task};
 use crate::allocator::call::CallId;
 use crate::allocator::contest::Contest;
 use crate::allocator::decide::{Decision, Surroundings, decide};
+use crate::allocator::few::FewSet;
 use crate::allocator::retry::Retry;
 use crate::allocator::slot::Slot;
 use crate::allocator::tenancy::Neighbors;
@@ -56,7 +56,7 @@ pub(super) struct ServiceEntry {
 /// What a Service shows to people.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Exhibit {
-    addresses: BTreeSet<IpAddr>,
+    addresses: FewSet<IpAddr>,
     /// It is not ours to serve: only another load balancer can have given it the addresses.
     is_foreign: bool,
 }
@@ -269,7 +269,7 @@ impl Allocator {
             return;
         };
         let no_labels = Labels::new();
-        let namespace_labels = self.namespaces.get(&key.namespace).unwrap_or(&no_labels);
+        let namespace_labels = self.namespaces.get(&*key.namespace).unwrap_or(&no_labels);
         let around = Surroundings {
             pools: &self.pools,
             namespace_labels,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::allocator::few::FewMap;
 use crate::service::ServiceKey;
 
 /// Addresses and who shows them.
@@ -15,7 +16,7 @@ use crate::service::ServiceKey;
 pub(super) struct Shown {
     /// With each Service, whether it is foreign: another load balancer serves it, so that we
     /// cannot take the address from it.
-    by_address: BTreeMap<IpAddr, BTreeMap<ServiceKey, bool>>,
+    by_address: BTreeMap<IpAddr, FewMap<ServiceKey, bool>>,
 }
 
 // === impl Shown ===
@@ -49,7 +50,7 @@ impl Shown {
 
     /// Who shows an address.
     pub(super) fn by(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.by_address.get(&address).into_iter().flat_map(BTreeMap::keys)
+        self.by_address.get(&address).into_iter().flat_map(FewMap::keys)
     }
 
     /// A foreign Service that shows an address.

@@ -1,9 +1,9 @@
 //! One address in use: who is to hold it, and its claim as it is stored.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::allocator::call::CallId;
+use crate::allocator::few::{FewMap, FewSet};
 use crate::allocator::retry::Retry;
 use crate::claim::{Claim, ClaimSpec, ClaimState};
 use crate::pool::PoolName;
@@ -16,9 +16,9 @@ use crate::time::Time;
 pub(super) struct Slot {
     /// Who is to hold it, and on which terms: the ledger's word. Each two go together. Empty = it
     /// is on its way to be free.
-    pub(super) holders: BTreeMap<ServiceKey, Arc<Terms>>,
+    pub(super) holders: FewMap<ServiceKey, Arc<Terms>>,
     /// The holders whom the claim once named: what differs since then is somebody else's edit.
-    pub(super) confirmed: BTreeSet<ServiceKey>,
+    pub(super) confirmed: FewSet<ServiceKey>,
     /// The pool that it was lent from, as decided last.
     pub(super) lent_from: Option<PoolName>,
     /// The claim, as the API server last said.
@@ -83,7 +83,7 @@ impl Slot {
     }
 
     /// Every Service that has to do with the address.
-    pub(super) fn mentions(&self) -> BTreeSet<ServiceKey> {
+    pub(super) fn mentions(&self) -> FewSet<ServiceKey> {
         let last = self
             .live
             .as_ref()
@@ -155,7 +155,7 @@ impl Slot {
 
     /// The holders to whom another version of the claim is no news: it names them, as the one before
     /// did, and says the same but for who else holds the address. Those have agreed with them.
-    pub(super) fn settled_in(&self, claim: &Claim) -> BTreeSet<ServiceKey> {
+    pub(super) fn settled_in(&self, claim: &Claim) -> FewSet<ServiceKey> {
         let after = &claim.spec;
         let is_like = |live: &&Claim| {
             let before = &live.spec;
@@ -165,7 +165,7 @@ impl Slot {
                 && before.state == after.state
         };
         let before = self.live.iter().filter(is_like);
-        let named: BTreeSet<&ServiceKey> = before
+        let named: FewSet<&ServiceKey> = before
             .flat_map(|live| &live.spec.holders)
             .map(|holder| &holder.service)
             .collect();

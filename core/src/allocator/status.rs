@@ -6,6 +6,7 @@ use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, FinalizerEdit, ServicePatch};
 use crate::allocator::event::{Notice, Regarding};
+use crate::allocator::few::FewMap;
 use crate::allocator::pool_status::keep_since;
 use crate::allocator::services::ServiceEntry;
 use crate::claim::ClaimState;
@@ -255,7 +256,7 @@ fn mk_condition(status: bool, reason: &str, message: &str) -> Condition {
     }
 }
 
-fn describe(addresses: &std::collections::BTreeMap<IpAddr, PoolName>) -> String {
+fn describe(addresses: &FewMap<IpAddr, PoolName>) -> String {
     let parts: Vec<String> = addresses
         .iter()
         .map(|(address, pool)| format!("{address} from pool {pool}"))

@@ -138,7 +138,7 @@ impl Slot {
             .collect();
         let recorded = recorded.iter().map(|(key, terms)| (*key, terms));
         let all = agreed.chain(recorded);
-        Offer::of(all.map(|(key, terms)| (key.namespace.as_str(), terms)))
+        Offer::of(all.map(|(key, terms)| (&*key.namespace, terms)))
     }
 
     /// What the claim says about a Service.

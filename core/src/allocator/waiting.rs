@@ -33,7 +33,7 @@ pub(super) struct Join {
     /// Its terms; the key comes first in their order.
     pub(super) terms: Arc<Terms>,
     /// Its namespace.
-    pub(super) namespace: String,
+    pub(super) namespace: Arc<str>,
     /// The families.
     pub(super) need: FamilyNeed,
     /// The pools that it is served from, ...
@@ -174,7 +174,7 @@ impl Waiting {
             if found.len() >= count {
                 break;
             }
-            let namespace = key.namespace.as_str();
+            let namespace = &*key.namespace;
             let left = rooms.entry(namespace).or_insert_with(|| room(namespace));
             if let Some(less) = left.checked_sub(1) {
                 *left = less;
@@ -191,7 +191,7 @@ impl Waiting {
                 key: Some(key.to_owned()),
                 ..Terms::default()
             }),
-            namespace: String::new(),
+            namespace: "".into(),
             need: FamilyNeed::One(Family::V4),
             pools: Vec::new(),
             then_open: false,

@@ -13,7 +13,7 @@ use crate::api::Api;
 pub(crate) fn admits(api: &Api, pool: &Pool, service: &Service) -> bool {
     let allocation = &pool.spec.allocation;
     let unlabeled = Labels::new();
-    let namespace = &service.key.namespace;
+    let namespace = &*service.key.namespace;
     let namespace_labels = api.namespaces.get(namespace).unwrap_or(&unlabeled);
     let by_name = allocation.namespaces.contains(namespace);
     let by_label = allocation

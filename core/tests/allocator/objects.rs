@@ -115,7 +115,7 @@ pub(crate) fn mk_sharer(name: &str, sharing_key: &str, tcp: u16) -> Service {
 }
 
 pub(crate) fn in_namespace(mut service: Service, namespace: &str) -> Service {
-    service.key.namespace = namespace.to_owned();
+    service.key.namespace = namespace.into();
     service
 }
 

@@ -157,7 +157,7 @@ proptest! {
             let mut service = mk_service(&format!("s{number}"));
             service.request = request;
             if number % 3 == 2 {
-                service.key.namespace = "other".to_owned();
+                service.key.namespace = "other".into();
             }
             let expected = expected(&world.api, &service);
             let key = service.key.clone();

@@ -186,7 +186,7 @@ fn to_find_an_address_to_share_does_not_take_longer_because_many_cannot_be_share
     };
     allocator.apply(Event::ServiceApplied(mk_sharer("other", "k", 81)), now);
     allocator.poll_call(now);
-    let found = allocator.decisions().find(|(key, ..)| key.name == "other");
+    let found = allocator.decisions().find(|(key, ..)| *key.name == *"other");
     assert_eq!(found.expect("it is known").1, [crate::objects::ip("10.0.0.0")]);
     assert!(allocator.work().steps <= tenfold.steps + 10);
 }

@@ -40,7 +40,7 @@ fn to_local(app: &str) -> impl FnOnce(&mut Service) {
 fn holders(world: &World, address: &str) -> Vec<String> {
     let claim = world.api.claims.get(&ip(address));
     let holders = claim.into_iter().flat_map(|claim| &claim.spec.holders);
-    holders.map(|holder| holder.service.name.clone()).collect()
+    holders.map(|holder| holder.service.name.to_string()).collect()
 }
 
 /// A pool of so many addresses, and Services of key `k` with TCP ports 80, 81 ... .

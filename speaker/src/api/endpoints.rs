@@ -26,7 +26,7 @@ pub(super) fn slice_facts(slice: EndpointSlice) -> SliceFacts {
     let name = slice.metadata.labels.unwrap_or_default().remove(SERVICE_LABEL);
     let namespace = slice.metadata.namespace.unwrap_or_default();
     SliceFacts {
-        service: name.map(|name| ServiceKey { namespace, name }),
+        service: name.map(|name| ServiceKey::new(namespace, name)),
         family: Family::ALL
             .into_iter()
             .find(|family| family.as_str() == slice.address_type),

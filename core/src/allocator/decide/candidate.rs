@@ -1,9 +1,10 @@
 //! The addresses that a Service has something to do with already, and may go on having.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::reserved::is_at_hand;
+use crate::allocator::few::FewSet;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::allocator::slot::Slot;
@@ -66,15 +67,15 @@ pub(super) struct Finder<'a> {
 impl Finder<'_> {
     /// Every address that a Service has to do with and that a pool lets it hold.
     pub(super) fn find(self) -> Vec<Candidate> {
-        let shown: BTreeSet<IpAddr> = self
+        let shown: FewSet<IpAddr> = self
             .service
             .status
             .ingress
             .iter()
             .filter_map(|entry| entry.address)
             .collect();
-        let mut known: BTreeSet<IpAddr> = self.ledger.addresses_of(&self.service.key).into_iter().collect();
-        known.extend(&shown);
+        let mut known: FewSet<IpAddr> = self.ledger.addresses_of(&self.service.key).into_iter().collect();
+        known.extend(shown.iter().copied());
         known.extend(self.ledger.reserved_for(&self.service.key));
         let mut candidates: Vec<Candidate> = known
             .into_iter()

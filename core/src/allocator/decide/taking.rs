@@ -140,7 +140,7 @@ impl<'a> Decider<'a> {
 
     /// One address of each family from one pool; nothing unless all are there.
     fn pick(&mut self, pool: &PoolName, families: &[Family], wish: &Wish) -> Option<Granted> {
-        self.extend(Granted::new(), pool, families, wish)
+        self.extend(Granted::default(), pool, families, wish)
     }
 
     /// One address more of each family from one pool; nothing unless all are there.
@@ -198,7 +198,7 @@ impl<'a> Decider<'a> {
         };
         let is_joinable = |address| {
             let slot = self.ledger.slot(address);
-            let alone = Granted::from([(address, pool.clone())]);
+            let alone = Granted::from_iter([(address, pool.clone())]);
             slot.is_some_and(|slot| self.may_join(pool, slot).is_ok()) && self.fits_quota(pool, &alone, wish)
         };
         self.ledger.first_shared(pool, family, seeker, is_joinable)

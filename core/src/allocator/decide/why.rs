@@ -2,9 +2,9 @@
 //!
 //! Each depends only on what is now, so that a restarted controller writes the same.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::Granted;
 use crate::allocator::ledger::Ledger;
 use crate::allocator::pools::Pools;
 use crate::allocator::slot::Slot;
@@ -101,7 +101,7 @@ pub(super) fn in_other_pool(address: IpAddr, pool: &PoolName, asked: &PoolName) 
     )
 }
 
-pub(super) fn in_two_pools(addresses: &BTreeMap<IpAddr, PoolName>) -> Refusal {
+pub(super) fn in_two_pools(addresses: &Granted) -> Refusal {
     let places: Vec<String> = addresses
         .iter()
         .map(|(address, pool)| format!("{address} in pool {pool}"))

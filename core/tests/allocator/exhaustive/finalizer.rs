@@ -102,7 +102,7 @@ fn assert_finalizers(api: &Api, expected: &[&str]) {
         .services
         .values()
         .filter(|service| service.status.has_finalizer);
-    let carriers: Vec<&str> = carriers.map(|service| service.key.name.as_str()).collect();
+    let carriers: Vec<&str> = carriers.map(|service| &*service.key.name).collect();
     assert_eq!(carriers, expected);
 }
 

@@ -219,7 +219,7 @@ fn common_pool(
     let nothing = Labels::new();
     let applicant = Applicant {
         namespace: &service.key.namespace,
-        namespace_labels: api.namespaces.get(&service.key.namespace).unwrap_or(&nothing),
+        namespace_labels: api.namespaces.get(&*service.key.namespace).unwrap_or(&nothing),
         labels: &service.request.labels,
     };
     for claim in claims {

@@ -24,8 +24,8 @@ impl From<&ServiceReference> for ServiceKey {
 impl From<ServiceKey> for ServiceReference {
     fn from(key: ServiceKey) -> Self {
         Self {
-            namespace: key.namespace,
-            name: key.name,
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
         }
     }
 }

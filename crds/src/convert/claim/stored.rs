@@ -117,8 +117,8 @@ fn api_holder(holder: &core::Holder) -> ClaimHolder {
         advertisements,
     } = holder;
     ClaimHolder {
-        namespace: service.namespace.clone(),
-        name: service.name.clone(),
+        namespace: service.namespace.to_string(),
+        name: service.name.to_string(),
         uid: uid.as_str().to_owned(),
         ports: ports.iter().copied().map(Into::into).collect(),
         external_traffic_policy: (*traffic_policy).into(),
