@@ -5,6 +5,7 @@
 //! the same machine. The last thing printed is a table of what was promised and what was measured, as it
 //! stands in `docs/performance.md`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,6 +32,9 @@ const POOL: &str = "198.18.0.0/16";
 /// How to measure.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
+    /// The program that measures the allocator alone, built for release: `cargo xtask bench` gives it.
+    #[arg(long)]
+    allocator: PathBuf,
     /// How many Services are created at once; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     services: Vec<u32>,
@@ -53,7 +57,7 @@ struct Bulk {
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut table = Table::default();
     println!("The allocator alone.");
-    measure_allocator(&mut table)?;
+    measure_allocator(&mut table, &args.allocator)?;
 
     let lab = Lab::builder().process_nodes(1).start().await?;
     lab.install_crds().await?;
@@ -74,6 +78,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     // Without a Lease, which a killed controller would have to wait for: it has a budget of its own.
     let mut controllers = lab.start_controller(1, &["--leader-elect=false"]).await?;
     let controller = controllers.first_mut().context("a controller runs")?;
+    measure_memory(&mut table, controller, "no Service", None)?;
     println!("FerroLB: {} Services, one after the other.", args.rounds);
     measure_latency(&lab, &mut table, args.rounds).await?;
     for (bulk, bare) in bulks.into_iter().zip(bare) {
@@ -85,9 +90,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn measure_allocator(table: &mut Table) -> Result<()> {
-    let ten = pure::allocations(10_000)?.as_secs_f64() * 1e3;
-    let hundred = pure::allocations(100_000)?.as_secs_f64() * 1e3;
+fn measure_allocator(table: &mut Table, program: &Path) -> Result<()> {
+    let ten = pure::milliseconds(program, &["10000"])?;
+    let hundred = pure::milliseconds(program, &["100000"])?;
     table.row("10,000 Services in the allocator alone", ten, "ms", Some(100.0));
     // A balanced tree ten times as large is a fifth deeper, and does not fit the caches.
     table.row(
@@ -96,7 +101,7 @@ fn measure_allocator(table: &mut Table) -> Result<()> {
         "x",
         Some(2.0),
     );
-    let small = pure::in_small_pools(10_000)?.as_secs_f64() * 1e3;
+    let small = pure::milliseconds(program, &["10000", "500"])?;
     table.row(
         "10,000 Services and 500 pools too small for them",
         small,
@@ -156,27 +161,27 @@ async fn measure_bulk(
         "x",
         Some(1.3),
     );
-    let memory = mebibytes(controller.process()?.resident_kib()?);
     let budget = match services {
         0..=1000 => Some(15.0),
         1001..=10_000 => Some(60.0),
         _ => None,
     };
+    measure_memory(table, controller, &services.to_string(), budget)?;
+    let [ready, listed] = bulk::restart(lab, controller, services).await?;
     table.row(
-        format!("controller's memory with {services}"),
-        memory,
-        "MiB",
-        budget,
+        format!("to list {services} Services and their claims"),
+        listed.as_secs_f64(),
+        "s",
+        None,
     );
-    let [ready, listed] = bulk::restart(lab, controller).await?;
-    let beyond = ready.saturating_sub(listed).as_secs_f64();
     table.row(
-        format!("restart with {services}, beyond a list"),
-        beyond,
+        format!("restart with {services}, beyond such a list, until a new Service is served"),
+        ready.saturating_sub(listed).as_secs_f64(),
         "s",
         Some(2.0),
     );
-    let edited = bulk::edit_pool(lab).await?;
+    measure_memory(table, controller, &format!("{services}, restarted"), budget)?;
+    let edited = bulk::edit_pool(lab, controller).await?;
     table.row(
         format!("{services} bare patches of claims"),
         changed.as_secs_f64(),
@@ -189,7 +194,24 @@ async fn measure_bulk(
         "s",
         None,
     );
+    table.row(
+        format!("that edit beside the bare patches of {services}"),
+        edited.as_secs_f64() / changed.as_secs_f64(),
+        "x",
+        None,
+    );
     bulk::remove(lab, services).await
+}
+
+fn measure_memory(table: &mut Table, controller: &Controller, when: &str, budget: Option<f64>) -> Result<()> {
+    let resident = mebibytes(controller.process()?.resident_kib()?);
+    table.row(
+        format!("controller's memory with {when}"),
+        resident,
+        "MiB",
+        budget,
+    );
+    Ok(())
 }
 
 /// Its addresses do not rest, so that one measurement does not wait for the one before.
