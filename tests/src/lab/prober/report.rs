@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use super::ProberOptions;
 
-/// The part of its datagrams that a prober must have sent to have kept its pace, in percent.
-const PACE: u128 = 95;
+/// The part of its datagrams that a prober must have sent to have kept its pace, in percent. One that asks for
+/// a second or two must have kept it also if the machine stood still for a [`PAUSE`].
+const PACE: u128 = 80;
 
 /// The longest time in which a prober that kept its pace sent nothing, unless its interval is longer. It goes
 /// before everything else, so this is the longest time that a virtual machine stands still.
