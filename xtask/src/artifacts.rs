@@ -45,6 +45,11 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     for name in binaries::SHIPPED {
         link(&built.join(name), &directory.join(name))?;
     }
+    let measuring = binaries::ALLOCATIONS;
+    link(
+        &built.join("examples").join(measuring),
+        &directory.join(measuring),
+    )?;
     Ok(directory)
 }
 

@@ -1,13 +1,12 @@
 //! `cargo xtask bench`: the figures that the budgets are about, measured on this machine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::lab;
 use crate::workspace::Workspace;
-use crate::{lab, process};
 
 /// Measure what the budgets promise.
 #[derive(clap::Args)]
@@ -30,31 +29,11 @@ enum What {
 
 /// Runs the command.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let mut arguments: Vec<OsString> = match args.what {
-        What::Failover => vec!["bench".into(), "failover".into()],
-        What::Allocate => vec![
-            "bench".into(),
-            "allocate".into(),
-            "--allocator".into(),
-            build_allocations(workspace)?.into(),
-        ],
+    let what = match args.what {
+        What::Failover => "failover",
+        What::Allocate => "allocate",
     };
+    let mut arguments: Vec<OsString> = vec!["bench".into(), what.into()];
     arguments.extend(args.options.iter().cloned());
     lab::become_lab(workspace, &arguments)
-}
-
-/// Builds what measures the allocator alone, as the controller is built; returns the program.
-fn build_allocations(workspace: &Workspace) -> Result<PathBuf> {
-    const EXAMPLE: &str = "allocations";
-    process::step("building the allocator for release", || {
-        process::run(&mut workspace.cargo(&[
-            "build",
-            "--release",
-            "--package",
-            "ferrolb-core",
-            "--example",
-            EXAMPLE,
-        ]))
-    })?;
-    Ok(workspace.target().join("release/examples").join(EXAMPLE))
 }

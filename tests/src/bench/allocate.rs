@@ -5,7 +5,7 @@
 //! the same machine. The last thing printed is a table of what was promised and what was measured, as it
 //! stands in `docs/performance.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,6 +16,7 @@ use serde_json::json;
 use self::table::Table;
 use super::percentile;
 use crate::lab::Lab;
+use crate::lab::artifacts::Artifacts;
 use crate::lab::product::Controller;
 
 mod bulk;
@@ -32,9 +33,6 @@ const POOL: &str = "198.18.0.0/16";
 /// How to measure.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The program that measures the allocator alone, built for release: `cargo xtask bench` gives it.
-    #[arg(long)]
-    allocator: PathBuf,
     /// How many Services are created at once; several numbers are measured one after the other.
     #[arg(long, value_delimiter = ',', default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     services: Vec<u32>,
@@ -57,7 +55,7 @@ struct Bulk {
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut table = Table::default();
     println!("The allocator alone.");
-    measure_allocator(&mut table, &args.allocator)?;
+    measure_allocator(&mut table, &Artifacts::from_env()?.allocations())?;
 
     let lab = Lab::builder().process_nodes(1).start().await?;
     lab.install_crds().await?;

@@ -60,6 +60,11 @@ impl Artifacts {
         self.directory.join("ferrolb-speaker")
     }
 
+    /// What measures the allocator alone.
+    pub fn allocations(&self) -> PathBuf {
+        self.directory.join("allocations")
+    }
+
     /// The directory of containerd's programs.
     pub fn containerd(&self) -> PathBuf {
         self.directory.join("containerd/usr/bin")
