@@ -8,13 +8,14 @@ use ferrolb_core::address::claim_name;
 use ferrolb_core::allocator::{Call, Outcome, PoolPatch, ServicePatch, Stored};
 use ferrolb_core::claim::ClaimSpec;
 use ferrolb_core::object::{ResourceVersion, Uid};
+use ferrolb_core::request;
 use ferrolb_core::service::ServiceKey;
 use ferrolb_crds::convert::claim;
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_runtime::reading::Reading;
 use ferrolb_runtime::trouble::{Reason, Trouble};
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Error, Resource};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -26,6 +27,9 @@ use crate::project::{self, Classes};
 /// A call that takes longer has an unknown outcome. The client gives up on silence sooner; this
 /// bounds an answer that trickles.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many Services of other types are read at a time: few enough to be no peak in memory.
+const PAGE: u32 = 100;
 
 /// Talks to the API server for the allocator. Clones share the connections.
 #[derive(Clone)]
@@ -88,7 +92,26 @@ impl Executor {
                     Stored::Service(self.classes.project(&object))
                 }))
             }
+            Call::FindLeftovers => self.find_leftovers().await,
             Call::PatchPool(patch) => self.patch_pool(&patch).await,
+        }
+    }
+
+    async fn find_leftovers(&self) -> Result<Stored, Error> {
+        let services: Api<Service> = Api::all(self.client.clone());
+        let mut params = ListParams::default()
+            .fields("spec.type!=LoadBalancer")
+            .limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let page = services.list(&params).await?;
+            let projected = page.items.iter().map(|object| self.classes.project(object));
+            let left = projected.filter(request::Service::carries_marks);
+            found.extend(left.map(|service| service.key));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(Stored::Leftovers(found)),
+            }
         }
     }
 

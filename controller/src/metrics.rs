@@ -182,6 +182,7 @@ pub(crate) fn call_word(call: &Call) -> &'static str {
         Call::ReadClaim(_) => "ReadClaim",
         Call::PatchService(_) => "PatchService",
         Call::ReadService(_) => "ReadService",
+        Call::FindLeftovers => "FindLeftovers",
         Call::PatchPool(_) => "PatchPool",
     }
 }

@@ -47,6 +47,7 @@ pub mod event;
 mod few;
 mod finalizer;
 mod ledger;
+mod leftovers;
 mod misplaced;
 mod outcome;
 mod pool_status;
@@ -80,6 +81,7 @@ use crate::time::{Now, Time};
 use agenda::{Agenda, Task};
 use departed::Departed;
 use ledger::Ledger;
+use leftovers::Leftovers;
 use outcome::UnderWay;
 use pools::Pools;
 use services::ServiceEntry;
@@ -105,6 +107,7 @@ pub struct Allocator {
     nodes: BTreeMap<String, BTreeSet<IpAddr>>,
     subnets: Subnets,
     departed: BTreeMap<ServiceKey, Departed>,
+    leftovers: Leftovers,
     pools: Pools,
     ledger: Ledger,
     waiting: Waiting,
@@ -228,6 +231,7 @@ impl Allocator {
             Some(UnderWay::Claim(address, call)) => self.settle_claim_call(address, &call, outcome, now),
             Some(UnderWay::Service(write)) => self.settle_service_call(id, write, outcome, now),
             Some(UnderWay::Departed(key)) => self.settle_departed_call(id, &key, outcome, now),
+            Some(UnderWay::Leftovers) => self.settle_leftovers_call(outcome, now),
             Some(UnderWay::Pool(name)) => self.settle_pool_call(&name, outcome, now),
         }
     }
@@ -298,6 +302,7 @@ impl Allocator {
         }
         self.is_synced = true;
         self.must_divide = true;
+        self.agenda.push(Task::Leftovers);
         let lent = self
             .ledger
             .slots()
@@ -431,6 +436,7 @@ impl Allocator {
             Task::Service(key) => self.converge_service(key, now),
             Task::Claim(address) => self.converge_claim(*address, now),
             Task::Departed(key) => self.converge_departed(key, now),
+            Task::Leftovers => self.converge_leftovers(now),
             Task::Pool(name) => self.converge_pool(name, now),
             Task::Vanished(name) => {
                 if self.pools.end_grace(name, now.time) {

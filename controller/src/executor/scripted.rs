@@ -14,6 +14,7 @@ use serde_json::json;
 use super::*;
 
 const CLAIMS: &str = "/apis/ferrolb.io/v1alpha1/addressclaims";
+const SERVICES: &str = "/api/v1/services";
 
 fn mk_executor(script: &Script) -> Executor {
     let classes = Classes {
@@ -78,6 +79,13 @@ fn mk_service() -> Value {
     })
 }
 
+/// One page of Services, and the token of the next one.
+fn mk_page(services: &[Value], next: Option<&str>) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceList", "metadata": {"continue": next}, "items": services,
+    })
+}
+
 /// Every call, with the request line that it must make and an answer that means success.
 fn mk_calls() -> Vec<(Call, String, Value)> {
     let one_claim = format!("{CLAIMS}/192.0.2.7");
@@ -135,6 +143,7 @@ fn mk_calls() -> Vec<(Call, String, Value)> {
             "PATCH /apis/ferrolb.io/v1alpha1/addresspools/home/status".to_owned(),
             pool,
         ),
+        (Call::FindLeftovers, format!("GET {SERVICES}"), mk_page(&[], None)),
     ]
 }
 
@@ -223,6 +232,54 @@ async fn each_answer_means_one_outcome_and_nothing_is_tried_twice() {
             assert_eq!(outcome, expected, "{line} answered by {answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn those_that_are_left_are_looked_for_page_by_page_and_known_by_our_marks() {
+    let mk_left = |name: &str, annotation: &str| {
+        let mut service = mk_service();
+        service["metadata"]["name"] = name.into();
+        service["metadata"]["annotations"] = json!({annotation: "home"});
+        service["spec"]["type"] = "ClusterIP".into();
+        service
+    };
+    let ours = |name| mk_left(name, "ferrolb.io/allocated-from-pool");
+    let pages = [
+        mk_page(&[mk_left("other", "example.com/pool"), ours("one")], Some("next")),
+        mk_page(&[], Some("last")),
+        mk_page(&[ours("two")], None),
+    ];
+    let line = format!("GET {SERVICES}");
+    let script = Script::new();
+    let script = pages
+        .into_iter()
+        .fold(script, |script, page| script.then(&line, Answer::Object(page)));
+    let outcome = mk_executor(&script).call(Call::FindLeftovers).await;
+    let found = ["one", "two"].map(|name| ServiceKey::new("default", name));
+    assert_eq!(
+        outcome,
+        Outcome::Done(Box::new(Stored::Leftovers(found.to_vec())))
+    );
+    let asked = script.played().await.expect("the script is followed");
+    let selector = "fieldSelector=spec.type%21%3DLoadBalancer";
+    assert!(
+        asked.iter().all(|asked| asked.query.contains(selector)),
+        "{asked:?}"
+    );
+    let tokens = asked
+        .iter()
+        .map(|asked| asked.query.split_once("continue=").map(|(_, token)| token));
+    assert_eq!(tokens.collect::<Vec<_>>(), [None, Some("next"), Some("last")]);
+}
+
+#[tokio::test]
+async fn a_list_that_ends_before_its_last_page_is_of_no_use() {
+    let line = format!("GET {SERVICES}");
+    let script = Script::new()
+        .then(&line, Answer::Object(mk_page(&[], Some("next"))))
+        .then(&line, Answer::Refusal(410, "Expired"));
+    let outcome = mk_executor(&script).call(Call::FindLeftovers).await;
+    assert_eq!(outcome, Outcome::Unknown);
 }
 
 #[tokio::test]

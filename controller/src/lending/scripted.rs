@@ -26,6 +26,7 @@ const SHOW: &str = "PATCH /api/v1/namespaces/default/services/web/status";
 const LOOK: &str = "GET /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases/ferrolb-controller";
 const LEASES: &str = "POST /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases";
 const RENEW: &str = "PUT /apis/coordination.k8s.io/v1/namespaces/ferrolb-system/leases/ferrolb-controller";
+const LEFT: &str = "GET /api/v1/services";
 const COUNT: &str = "PATCH /apis/ferrolb.io/v1alpha1/addresspools/home/status";
 
 /// The task at work, as its watches feed it.
@@ -181,9 +182,13 @@ fn mk_claim() -> Value {
     })
 }
 
-/// The pool's counts are written beside everything else, at their own pace.
+/// The pool's counts are written beside everything else, at their own pace, and so are Services looked for that
+/// are ours no more.
 fn mk_script() -> Script {
-    Script::new().whenever(COUNT, Answer::Object(mk_pool()))
+    let nothing = json!({"apiVersion": "v1", "kind": "ServiceList", "metadata": {}, "items": []});
+    Script::new()
+        .whenever(COUNT, Answer::Object(mk_pool()))
+        .whenever(LEFT, Answer::Object(nothing))
 }
 
 #[tokio::test]
@@ -284,6 +289,42 @@ async fn a_standby_writes_nothing_and_a_term_begins_with_everything() {
 }
 
 #[tokio::test]
+async fn a_term_begins_with_a_look_for_services_that_changed_their_type_while_nobody_led() {
+    let mut left = mk_served();
+    left["metadata"]["finalizers"] = json!(["service.kubernetes.io/load-balancer-cleanup"]);
+    left["metadata"]["name"] = "left".into();
+    left["metadata"]["uid"] = "s-2".into();
+    left["spec"]["type"] = "ClusterIP".into();
+    left["status"]["loadBalancer"] = json!({});
+    let mut clean = mk_service();
+    clean["metadata"]["name"] = "left".into();
+    let list = json!({"apiVersion": "v1", "kind": "ServiceList", "metadata": {}, "items": [left.clone()]});
+    let one = "/api/v1/namespaces/default/services/left";
+    let script = Script::new()
+        .whenever(COUNT, Answer::Object(mk_pool()))
+        .whenever(CREATE, Answer::Silence)
+        .then(LEFT, Answer::Object(list))
+        .then(&format!("GET {one}"), Answer::Object(left))
+        .then(&format!("PATCH {one}/status"), Answer::Object(clean));
+    let stage = Stage::begin(&script).await;
+    let asked = script.played().await.expect("the script is followed");
+    assert!(
+        asked[0]
+            .query
+            .contains("fieldSelector=spec.type%21%3DLoadBalancer"),
+        "{asked:?}"
+    );
+    let metadata = &asked[2].body["metadata"];
+    let gone = json!({"ferrolb.io/allocated-from-pool": null});
+    assert_eq!(metadata["annotations"], gone, "{metadata}");
+    assert!(
+        metadata.to_string().contains("load-balancer-cleanup"),
+        "{metadata}"
+    );
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_creation_that_came_too_often_is_made_again_when_it_was_asked_to_and_nothing_is_read() {
     let script = mk_script()
         .then(CREATE, Answer::Throttled(1))
@@ -342,6 +383,7 @@ async fn a_leader_that_is_cut_off_drops_what_is_under_way_and_begins_nothing_bef
         .whenever(RENEW, Answer::Silence)
         .whenever(LOOK, Answer::Silence)
         .whenever(COUNT, Answer::Silence)
+        .whenever(LEFT, Answer::Silence)
         .whenever(CREATE, Answer::Silence);
     let (elector, mut leadership) = Elector::new(
         script.client(),
@@ -376,7 +418,7 @@ async fn a_leader_that_is_cut_off_drops_what_is_under_way_and_begins_nothing_bef
         (&json!(false), &json!([]))
     );
     // What comes now is taken in and not acted upon: a call would be a surprise.
-    for line in [CREATE, COUNT] {
+    for line in [CREATE, COUNT, LEFT] {
         script.no_longer(line);
     }
     let mut service = mk_service();

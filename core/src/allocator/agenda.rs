@@ -19,6 +19,8 @@ pub(super) enum Task {
     Claim(IpAddr),
     /// A Service that claims name and that the watch does not show.
     Departed(ServiceKey),
+    /// Services of other types that carry our marks.
+    Leftovers,
     /// A pool's status.
     Pool(PoolName),
     /// A pool that was deleted, and whose grace ends.
@@ -59,7 +61,7 @@ impl Task {
             Self::Service(_) => 0,
             Self::Claim(_) => 1,
             Self::Departed(_) => 2,
-            Self::Pool(_) | Self::Vanished(_) => 3,
+            Self::Pool(_) | Self::Vanished(_) | Self::Leftovers => 3,
         }
     }
 }

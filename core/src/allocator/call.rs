@@ -45,6 +45,8 @@ pub enum Call {
     PatchService(ServicePatch),
     /// Read a Service from the API server itself, whatever its type.
     ReadService(ServiceKey),
+    /// List the Services of other types than LoadBalancer that carry our condition or annotation.
+    FindLeftovers,
     /// Replace a pool's status.
     PatchPool(PoolPatch),
 }
@@ -122,6 +124,8 @@ pub enum Stored {
     Service(Service),
     /// A pool.
     Pool(Pool),
+    /// Services of other types that carry our marks.
+    Leftovers(Vec<ServiceKey>),
     /// Nothing of that name (after a deletion, or a read that found nothing).
     Nothing,
 }

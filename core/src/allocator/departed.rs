@@ -90,8 +90,9 @@ impl Allocator {
         match &departed.verdict {
             Verdict::Unread | Verdict::Present => Some(Call::ReadService(key.clone())),
             Verdict::Marked(service) => {
-                let is_due = service.status.has_finalizer && self.is_let_go(key);
-                (is_due || service.carries_marks()).then(|| {
+                // The marks go with the finalizer: without them nobody would know whose that is.
+                let must_wait = service.status.has_finalizer && !self.is_let_go(key);
+                (!must_wait).then(|| {
                     Call::PatchService(ServicePatch {
                         key: key.clone(),
                         uid: service.uid.clone(),
@@ -99,10 +100,9 @@ impl Allocator {
                         ingress: None,
                         condition: None,
                         allocated_from: None,
-                        finalizer: if is_due {
-                            FinalizerEdit::Remove
-                        } else {
-                            FinalizerEdit::Keep
+                        finalizer: match service.status.has_finalizer {
+                            true => FinalizerEdit::Remove,
+                            false => FinalizerEdit::Keep,
                         },
                     })
                 })

@@ -23,6 +23,8 @@ pub(super) enum UnderWay {
     Service(StatusWrite),
     /// Of a Service that the watch does not show.
     Departed(ServiceKey),
+    /// Of the Services of other types that carry our marks.
+    Leftovers,
     /// Of a pool's status.
     Pool(PoolName),
 }
@@ -63,7 +65,10 @@ impl UnderWay {
                     Call::UpdateClaim { resource_version, .. } => ClaimCall::Update(resource_version.clone()),
                     Call::DeleteClaim { uid, .. } => ClaimCall::Delete(uid.clone()),
                     Call::ReadClaim(_) => ClaimCall::Read,
-                    Call::PatchService(_) | Call::ReadService(_) | Call::PatchPool(_) => return None,
+                    Call::PatchService(_)
+                    | Call::ReadService(_)
+                    | Call::FindLeftovers
+                    | Call::PatchPool(_) => return None,
                 };
                 Some(Self::Claim(*address, call))
             }
@@ -75,6 +80,7 @@ impl UnderWay {
                 finalizer: patch.finalizer,
             })),
             (Task::Departed(key), _) => Some(Self::Departed(key.clone())),
+            (Task::Leftovers, _) => Some(Self::Leftovers),
             (Task::Pool(name), _) => Some(Self::Pool(name.clone())),
             (Task::Service(_) | Task::Vanished(_), _) => None,
         }
@@ -98,6 +104,7 @@ impl Allocator {
                     departed.call = Some(id);
                 }
             }
+            UnderWay::Leftovers => self.leftovers.call = Some(id),
             UnderWay::Pool(name) => {
                 if let Some(entry) = self.pools.get_mut(name) {
                     entry.call = Some(id);
@@ -126,12 +133,8 @@ impl Allocator {
                 match (*stored, call) {
                     (Stored::Claim(claim), ClaimCall::Read) => self.read_claim(claim),
                     (Stored::Claim(claim), _) => self.apply_claim(claim),
-                    (Stored::Nothing | Stored::Service(_) | Stored::Pool(_), ClaimCall::Delete(uid)) => {
-                        self.lose_claim(address, Some(uid));
-                    }
-                    (Stored::Nothing | Stored::Service(_) | Stored::Pool(_), _) => {
-                        self.lose_claim(address, None);
-                    }
+                    (_, ClaimCall::Delete(uid)) => self.lose_claim(address, Some(uid)),
+                    (_, _) => self.lose_claim(address, None),
                 }
                 let is_update = matches!(call, ClaimCall::Update(_));
                 self.ledger.update(address, |slot| {
@@ -284,7 +287,9 @@ impl Allocator {
         match outcome {
             Outcome::Done(stored) => match *stored {
                 Stored::Service(service) => self.judge_departed(key, Some(service), now),
-                Stored::Nothing | Stored::Claim(_) | Stored::Pool(_) => self.judge_departed(key, None, now),
+                Stored::Nothing | Stored::Claim(_) | Stored::Pool(_) | Stored::Leftovers(_) => {
+                    self.judge_departed(key, None, now);
+                }
             },
             Outcome::NotFound => self.judge_departed(key, None, now),
             Outcome::Conflict | Outcome::AlreadyExists => {

@@ -100,9 +100,14 @@ impl Allocator {
             ..WantedStatus::as_it_is()
         };
         match service.request.eligibility {
-            Eligibility::ForeignClass => return self.cleaned_status(service),
+            Eligibility::ForeignClass => {
+                let ingress = || self.shows_known(service).then(Vec::new);
+                return service.carries_marks().then(|| self.farewell(service, ingress()));
+            }
             // The API server has emptied the ingress, and refuses writes to it.
-            Eligibility::NotLoadBalancer => return service.carries_marks().then(|| nothing(None)),
+            Eligibility::NotLoadBalancer => {
+                return service.carries_marks().then(|| self.farewell(service, None));
+            }
             Eligibility::Deleting => {
                 return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
             }
@@ -143,28 +148,24 @@ impl Allocator {
         })
     }
 
-    /// What is left to say on a Service of a class that we do not handle any more; `None` = nothing of
-    /// ours is on it, and it is never written.
+    /// What a Service that we serve no more should say last, with this ingress.
     ///
-    /// Our marks tell that it was ours. They go last, with the finalizer: without them it would be
-    /// somebody else's.
-    fn cleaned_status(&self, service: &Service) -> Option<WantedStatus> {
-        if !service.carries_marks() {
-            return None;
-        }
-        let ingress = self.shows_known(service).then(Vec::new);
+    /// Our marks tell that it was ours. They go last, with the finalizer: without them nobody would
+    /// know whose that is.
+    fn farewell(&self, service: &Service, ingress: Option<Vec<IpAddr>>) -> WantedStatus {
         let must_wait = service.status.has_finalizer && !self.is_let_go(&service.key);
-        Some(match must_wait {
+        let nothing = WantedStatus {
+            ingress,
+            ..WantedStatus::as_it_is()
+        };
+        match must_wait {
             true => WantedStatus {
-                ingress,
                 condition: service.status.condition.clone(),
                 allocated_from: service.status.allocated_from.clone(),
+                ..nothing
             },
-            false => WantedStatus {
-                ingress,
-                ..WantedStatus::as_it_is()
-            },
-        })
+            false => nothing,
+        }
     }
 
     /// Whether what a Service shows comes from us: then it is ours to take away.

@@ -246,6 +246,15 @@ impl Api {
                 None => Outcome::NotFound,
                 Some(service) => done(Stored::Service(service.clone())),
             },
+            Call::FindLeftovers => {
+                let is_left = |service: &&Service| {
+                    service.request.eligibility == Eligibility::NotLoadBalancer && service.carries_marks()
+                };
+                let left = self.services.values().filter(is_left);
+                done(Stored::Leftovers(
+                    left.map(|service| service.key.clone()).collect(),
+                ))
+            }
             Call::PatchService(patch) => self.patch_service(patch),
             Call::PatchPool(patch) => self.patch_pool(patch),
         };

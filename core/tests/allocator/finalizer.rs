@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferrolb_core::allocator::{Call, FinalizerEdit, Outcome};
 use ferrolb_core::claim::ClaimState;
-use ferrolb_core::request::{Eligibility, Ingress};
+use ferrolb_core::request::{Eligibility, Ingress, ServiceStatus};
 
 use crate::objects::{asking, ip, key, mk_pool, mk_service};
 use crate::world::World;
@@ -287,6 +287,30 @@ fn sharers_that_are_deleted_together_go_together() {
         assert_eq!(world.api.services.len(), 0, "after {steps} steps");
         world.run(Duration::from_secs(70));
         assert_eq!(world.api.claims.len(), 0);
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_service_of_another_type_whose_claim_somebody_deleted_is_not_stuck() {
+    for service_finalizer in [true, false] {
+        let mut world = mk_world();
+        world.api.create_service(mk_service("s2"));
+        world.run(SOON);
+        world.replicas.clear();
+        for name in ["s1", "s2"] {
+            world.api.edit_service(&key(name), |service| {
+                service.request.eligibility = Eligibility::NotLoadBalancer;
+                service.status.ingress.clear();
+            });
+        }
+        world.api.delete_service(&key("s1"));
+        world.api.remove_claim(ip("1.2.3.0"));
+        world.api.remove_claim(ip("1.2.3.1"));
+        world.restart_with(service_finalizer);
+        world.run(SOON);
+        assert!(!world.api.services.contains_key(&key("s1")));
+        assert_eq!(world.api.services[&key("s2")].status, ServiceStatus::default());
         world.assert_at_rest();
     }
 }

@@ -105,7 +105,6 @@ impl History {
 
     /// Only the youngest controllers stay; what the others were about to write may land yet.
     fn retire(&mut self, stay: usize) {
-        self.world.was_restarted |= self.world.replicas.len() > stay;
         let old = self.world.replicas.len() - stay.min(self.world.replicas.len());
         for replica in self.world.replicas.drain(..old) {
             self.lost.extend(replica.calls.into_iter().map(|(_, call)| call));

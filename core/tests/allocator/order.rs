@@ -167,7 +167,6 @@ fn edit(world: World, edits: Vec<Deed>) -> World {
 /// How a world ends whose controller is started anew, and lists everything in some order.
 fn start_in_order(world: &World, seed: u64) -> World {
     let mut world = world.clone();
-    world.was_restarted = true;
     let order = |events: &mut [_]| shuffle(events, seed);
     let replica = Replica::start_in_order(&world.api, world.options, world.now, order);
     world.replicas = vec![replica];

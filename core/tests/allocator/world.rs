@@ -23,8 +23,6 @@ pub(crate) struct World {
     pub(crate) options: Options,
     /// Whether strangers write claims and status: then a write may be wrong by the time it lands.
     pub(crate) is_vandalized: bool,
-    /// Whether there was a time without a controller.
-    pub(crate) was_restarted: bool,
 }
 
 /// A kind of object that is watched.
@@ -90,13 +88,11 @@ impl World {
             replicas,
             options,
             is_vandalized: false,
-            was_restarted: false,
         }
     }
 
     /// Kills every controller and starts one anew. What is under way is lost.
     pub(crate) fn restart(&mut self) {
-        self.was_restarted = true;
         self.replicas = vec![Replica::start(&self.api, self.options, self.now)];
     }
 
@@ -238,7 +234,7 @@ impl World {
 
     /// What the controller does from here on is nothing: also after a restart.
     pub(crate) fn assert_at_rest(&mut self) {
-        oracle::check_at_rest(&self.api, self.now.wall, self.was_restarted);
+        oracle::check_at_rest(&self.api, self.now.wall);
         oracle::check_finalizers(&self.api, self.options, self.is_vandalized);
         let writes = self.api.writes.len();
         self.run(Duration::from_secs(600));

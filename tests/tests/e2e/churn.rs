@@ -72,7 +72,6 @@ pub(crate) struct Churn {
     asked: Option<u32>,
     quarantine: Duration,
     course: Arc<Course>,
-    disturbed: Disturbed,
     began: Instant,
     work: JoinHandle<Result<()>>,
     watch: JoinHandle<Result<()>>,
@@ -151,7 +150,7 @@ impl Churn {
             tenant.clone(),
             versions,
             quarantine,
-            (Arc::clone(&course), disturbed.clone()),
+            (Arc::clone(&course), disturbed),
             BufWriter::new(File::create(lab.home().log("versions"))?),
         );
         Ok(Self {
@@ -169,7 +168,6 @@ impl Churn {
                     .inspect_err(|error| println!("the watcher: {error:#}"))
             }),
             course,
-            disturbed,
         })
     }
 
@@ -221,14 +219,14 @@ impl Churn {
             for controller in controllers.iter() {
                 controller.process()?.check_running()?;
             }
-            rest::check(&self.tenant, &self.disturbed).await
+            rest::check(&self.tenant).await
         })
         .await?;
         println!("at rest: {served}");
         if self.life == Life::Colorful {
             rest::is_left_alone(&self.tenant, controllers).await?;
         }
-        rest::clear(&self.tenant, &self.disturbed).await?;
+        rest::clear(&self.tenant).await?;
         let services = self.tenant.services();
         services
             .delete_collection(&DeleteParams::default(), &ListParams::default())

@@ -174,6 +174,37 @@ impl Tenant {
         Ok(self.claims().get_opt(&claim_name(address)).await?)
     }
 
+    /// Waits until a Service is gone.
+    pub(crate) async fn is_gone(&self, name: &str) -> Result<()> {
+        eventually(PATIENCE, &format!("{name} is gone"), async || {
+            let service = self.services().get_opt(name).await?;
+            ensure!(service.is_none(), "it is {service:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until nothing of ours is left on a Service that somebody has created so.
+    pub(crate) async fn is_bare(&self, created: &Service) -> Result<()> {
+        let name = created.name_any();
+        eventually(
+            PATIENCE,
+            &format!("nothing of ours is left on {name}"),
+            async || {
+                let now = self.services().get(&name).await?;
+                ensure!(
+                    (&now.metadata.annotations, &now.metadata.finalizers)
+                        == (&created.metadata.annotations, &created.metadata.finalizers),
+                    "{:?}",
+                    now.metadata
+                );
+                ensure!(now.status == created.status, "{:?}", now.status);
+                Ok(())
+            },
+        )
+        .await
+    }
+
     /// Waits until an address has no claim.
     pub(crate) async fn has_no_claim(&self, address: &str) -> Result<()> {
         eventually(PATIENCE, &format!("the claim of {address} is gone"), async || {

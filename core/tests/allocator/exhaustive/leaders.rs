@@ -33,7 +33,6 @@ fn go_on(story: &Story, before: usize, mut world: World, turns: &mut Vec<usize>)
         story.attempt((before, turns), || {
             world.run(Duration::from_secs(1));
             world.replicas.remove(0);
-            world.was_restarted = true;
             story.end(&mut world);
         });
         return;

@@ -104,22 +104,8 @@ async fn a_class_that_is_handled_no_more_leaves_nothing_behind() -> Result<()> {
     let mut other = lab.controller(0, &flags);
     other.start()?;
     other.wait_ready().await?;
-    eventually(PATIENCE, "nothing of ours is left", async || {
-        let now = tenant.services().get("web").await?;
-        ensure!(
-            (&now.metadata.annotations, &now.metadata.finalizers)
-                == (&web.metadata.annotations, &web.metadata.finalizers),
-            "{:?}",
-            now.metadata
-        );
-        ensure!(now.status == web.status, "{:?}", now.status);
-        ensure!(
-            tenant.services().get_opt("deleted").await?.is_none(),
-            "one is stuck"
-        );
-        Ok(())
-    })
-    .await?;
+    tenant.is_bare(&web).await?;
+    tenant.is_gone("deleted").await?;
     tenant.has_no_claim("10.49.0.0").await?;
     tenant.has_no_claim("10.49.0.1").await
 }

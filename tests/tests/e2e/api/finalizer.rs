@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::eventually;
 use kube::ResourceExt;
+use kube::api::DeleteParams;
 use serde_json::json;
 
 use super::shared::start_with;
@@ -28,16 +29,6 @@ async fn has(tenant: &Tenant, name: &str, finalizers: &[&str]) -> Result<()> {
     .await
 }
 
-/// Waits until a Service is gone.
-async fn is_gone(tenant: &Tenant, name: &str) -> Result<()> {
-    eventually(PATIENCE, &format!("{name} is gone"), async || {
-        let service = tenant.services().get_opt(name).await?;
-        ensure!(service.is_none(), "it is {service:?}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_finalizer_is_on_who_holds_an_address_and_keeps_nobody_for_ever() -> Result<()> {
     // Without the Lease a controller works at once when it starts.
@@ -53,7 +44,7 @@ async fn the_finalizer_is_on_who_holds_an_address_and_keeps_nobody_for_ever() ->
     let web = tenant.shows("web", &["10.48.0.0"]).await?;
     assert_eq!(web.finalizers(), [FINALIZER]);
     tenant.delete("web").await?;
-    is_gone(&tenant, "web").await?;
+    tenant.is_gone("web").await?;
     tenant.has_no_claim("10.48.0.0").await?;
     // What the API server keeps of a Service goes with it: the name and the cluster IP are free.
     let mut again = asking("finalizer");
@@ -77,15 +68,27 @@ async fn the_finalizer_is_on_who_holds_an_address_and_keeps_nobody_for_ever() ->
     tenant
         .change("kept", json!({ "metadata": { "finalizers": null } }))
         .await?;
-    is_gone(&tenant, "kept").await?;
+    tenant.is_gone("kept").await?;
 
     // Nor does it stay when there is nothing left to give back.
     tenant.service_from("finalizer", "retyped").await?;
     tenant.shows("retyped", &["10.48.0.1"]).await?;
     let change = json!({ "spec": { "type": "ClusterIP", "allocateLoadBalancerNodePorts": null } });
-    tenant.change("retyped", change).await?;
+    tenant.change("retyped", change.clone()).await?;
     has(&tenant, "retyped", &[]).await?;
     tenant.has_no_claim("10.48.0.1").await?;
+
+    // Not even if somebody deletes the claim that names it while nobody leads.
+    let forgotten = tenant.service_from("finalizer", "forgotten").await?;
+    tenant.shows("forgotten", &["10.48.0.1"]).await?;
+    controllers[0].kill()?;
+    tenant.change("forgotten", change).await?;
+    let params = DeleteParams::default();
+    tenant.claims().delete("10.48.0.1", &params).await?;
+    has(&tenant, "forgotten", &[FINALIZER]).await?;
+    controllers[0].start()?;
+    controllers[0].wait_ready().await?;
+    tenant.is_bare(&forgotten).await?;
 
     // Turned off while nobody leads, with one Service that waits to be gone.
     tenant.service_from("finalizer", "waits").await?;
@@ -96,7 +99,7 @@ async fn the_finalizer_is_on_who_holds_an_address_and_keeps_nobody_for_ever() ->
     let mut without = lab.controller(0, &["--leader-elect=false"]);
     without.start()?;
     without.wait_ready().await?;
-    is_gone(&tenant, "waits").await?;
+    tenant.is_gone("waits").await?;
     has(&tenant, "web", &[]).await?;
     let web = tenant.services().get("web").await?;
     ensure!(

@@ -13,12 +13,9 @@ use ferrolb_tests::lab::product::{Controller, leader};
 use ferrolb_tests::lab::writes::{between, count, wait_quiet};
 use ferrolb_tests::lab::{eventually, throughout};
 use ferrolb_tests::lent::Seen;
-use serde_json::json;
 
 use self::everything::Everything;
 use super::SETTLED;
-use super::disturbed::Disturbed;
-use super::people::is_taken;
 use crate::tenant::Tenant;
 
 /// How long nothing is written before all is taken to be at rest.
@@ -34,12 +31,10 @@ pub(super) struct Served {
     refused: BTreeMap<String, usize>,
     not_ours: usize,
     sharers: usize,
-    /// Who is not ours any more, and whose claim a stranger has spoilt before what we wrote was taken off.
-    forgotten: usize,
 }
 
 /// Fails unless everything is as it should be.
-pub(super) async fn check(tenant: &Tenant, disturbed: &Disturbed) -> Result<Served> {
+pub(super) async fn check(tenant: &Tenant) -> Result<Served> {
     let all = Everything::read(tenant).await?;
     let mut served = Served::default();
     for (address, claim) in &all.claims {
@@ -48,12 +43,8 @@ pub(super) async fn check(tenant: &Tenant, disturbed: &Disturbed) -> Result<Serv
         served.sharers += claim.spec.holders.len().saturating_sub(1);
     }
     for service in all.services.values() {
-        let checked = all.check_service(service, &mut served);
-        if checked.is_err() && all.is_forgotten(service, disturbed) {
-            served.forgotten += 1;
-            continue;
-        }
-        checked.with_context(|| Seen::Service(Box::new(service.clone())).to_string())?;
+        all.check_service(service, &mut served)
+            .with_context(|| Seen::Service(Box::new(service.clone())).to_string())?;
     }
     for (name, pool) in &all.pools {
         all.check_pool(name, pool)
@@ -87,15 +78,9 @@ pub(super) async fn is_left_alone(tenant: &Tenant, controllers: &mut [Controller
     .await
 }
 
-/// Takes back every reservation, and takes the finalizer off those that strangers had us forget.
-pub(super) async fn clear(tenant: &Tenant, disturbed: &Disturbed) -> Result<()> {
+/// Takes back every reservation.
+pub(super) async fn clear(tenant: &Tenant) -> Result<()> {
     let all = Everything::read(tenant).await?;
-    for (name, service) in &all.services {
-        if all.is_forgotten(service, disturbed) {
-            let bare = json!({ "metadata": { "finalizers": null } });
-            is_taken(tenant.change(name, bare).await.map(|_| ()))?;
-        }
-    }
     for (address, claim) in &all.claims {
         if claim.spec.reserved {
             tenant.end_reservation(*address).await?;
@@ -134,12 +119,11 @@ impl fmt::Display for Served {
             refused,
             not_ours,
             sharers,
-            forgotten,
         } = self;
         write!(
             f,
             "{with} Services have what they want, {sharers} times one shares an address, {not_ours} are not \
-             ours, {forgotten} were forgotten because of strangers, refused are {refused:?}"
+             ours, refused are {refused:?}"
         )
     }
 }

@@ -75,7 +75,6 @@ pub(super) async fn watch(
                         turn.service
                     );
                 }
-                disturbed.note_end(&turn.service, &turn.ends);
                 for address in turn.ends {
                     freed.insert(address, (turn.service.clone(), clock::now()));
                 }

@@ -16,7 +16,6 @@ use kube::api::ListParams;
 
 use super::Served;
 use super::plainly::{addresses, admits, asked, holds, is_ours, policy, wanted};
-use crate::churn::disturbed::Disturbed;
 use crate::tenant::{Said, Tenant, condition};
 
 /// Everything that there is.
@@ -62,23 +61,6 @@ impl Everything {
                 .collect(),
             covered,
         })
-    }
-
-    /// Whether a Service is not ours, and no leader can know of it because of what a stranger wrote.
-    pub(super) fn is_forgotten(&self, service: &Service, disturbed: &Disturbed) -> bool {
-        let name = format!("{}/{}", self.namespace, service.name_any());
-        !is_ours(service) && !self.is_named(service) && disturbed.is_forgotten(&name)
-    }
-
-    /// Whether a claim knows of a Service.
-    fn is_named(&self, service: &Service) -> bool {
-        let is_last = |claim: &AddressClaim| {
-            let last = claim.spec.last_holder.as_ref();
-            last.is_some_and(|last| last.name == service.name_any())
-        };
-        self.claims
-            .values()
-            .any(|claim| holds(claim, service) || is_last(claim))
     }
 
     /// It is held by Services that show it and go together, or it is only reserved.
@@ -132,12 +114,7 @@ impl Everything {
                 service.finalizers().is_empty(),
                 "it is not ours and has our finalizer"
             );
-            // Nobody looks for the condition of one that waited in vain and was changed to another type
-            // while no controller was there.
-            ensure!(
-                said.as_ref().is_none_or(|said| said.status == "False"),
-                "it is not ours and says {said:?}"
-            );
+            ensure!(said.is_none(), "it is not ours and says {said:?}");
             served.not_ours += 1;
             return Ok(());
         }
