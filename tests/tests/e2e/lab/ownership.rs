@@ -5,7 +5,5 @@ mod claims;
 mod failover;
 mod handover;
 mod outage;
+mod rounds;
 mod stage;
-
-/// How often each way to lose an owner is tried.
-const ROUNDS: usize = 10;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::ROUNDS;
+use super::rounds::Rounds;
 use super::stage::{FAILOVER, Stage};
 
 /// What takes an owner away, and gives the node back.
@@ -54,9 +54,9 @@ impl Loss {
 /// nothing back, and a client of the other VIP notices nothing.
 async fn fails_over(loss: Loss) -> Result<()> {
     let stage = Stage::start().await?;
-    let mut outages: Vec<Duration> = Vec::new();
+    let (mut rounds, mut outages) = (Rounds::default(), Vec::new());
     let (mut late, mut duplicates) = (0, 0);
-    for round in 0..ROUNDS {
+    while let Some(round) = rounds.next() {
         stage.separate().await?;
         let (vip, other) = (stage.vips[round % 2], stage.vips[(round + 1) % 2]);
         let (before, beside) = (stage.wait_owned(vip).await?, stage.wait_owned(other).await?);
@@ -67,7 +67,7 @@ async fn fails_over(loss: Loss) -> Result<()> {
         outages.push(report.longest_outage());
         late += report.late();
         duplicates += report.duplicates;
-        stage.is_untouched(untouched, other, &beside).await?;
+        let aside = stage.is_untouched(untouched, other, &beside).await?;
         assert!(after.epoch > before.epoch, "{before:?} then {after:?}");
         assert_eq!(after.reason, "NodeDown", "{loss:?} of {}", before.node);
 
@@ -77,10 +77,11 @@ async fn fails_over(loss: Loss) -> Result<()> {
             after.node,
             "a node that comes back takes nothing back"
         );
+        rounds.count([report.check_pace(), aside.check_pace()])?;
     }
     outages.sort();
     println!(
-        "{loss:?}: outages of {ROUNDS} failovers, in ms: {:?}; {late} late replies, {duplicates} twice",
+        "{loss:?}: {rounds}: outages in ms: {:?}; {late} late replies, {duplicates} twice",
         millis(&outages)
     );
     assert!(

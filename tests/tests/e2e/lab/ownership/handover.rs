@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use ferrolb_core::candidate::EXCLUDE_LABEL;
 use ferrolb_tests::lab::eventually;
 
-use super::ROUNDS;
+use super::rounds::Rounds;
 use super::stage::{FAILOVER, OWNERS, PATIENCE, Stage};
 
 /// How many datagrams are answered after each handover before it counts as survived.
@@ -53,8 +53,8 @@ impl Cause {
 /// the other VIP notices nothing either.
 async fn loses_nothing(cause: Cause) -> Result<()> {
     let stage = Stage::start().await?;
-    let (mut sent, mut late) = (0, 0);
-    for round in 0..ROUNDS {
+    let (mut rounds, mut sent, mut late) = (Rounds::default(), 0, 0);
+    while let Some(round) = rounds.next() {
         stage.separate().await?;
         let (vip, other) = (stage.vips[round % 2], stage.vips[(round + 1) % 2]);
         let (before, beside) = (stage.wait_owned(vip).await?, stage.wait_owned(other).await?);
@@ -63,7 +63,6 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
         let after = stage.wait_moved_from(vip, &before.node).await?;
         prober.wait_for_answers(AFTERWARDS, FAILOVER).await?;
         let report = prober.stop()?;
-        report.check_pace()?;
         sent += report.sent();
         late += report.late();
         assert_eq!(
@@ -84,7 +83,7 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
             Ok(())
         })
         .await?;
-        stage.is_untouched(untouched, other, &beside).await?;
+        let aside = stage.is_untouched(untouched, other, &beside).await?;
         assert_eq!(after.reason, cause.reason());
         assert!(OWNERS.contains(&after.node.as_str()), "{after:?}");
         cause.end(&stage, &before.node).await?;
@@ -94,8 +93,9 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
             after,
             "a node that may own again takes nothing back"
         );
+        rounds.count([report.check_pace(), aside.check_pace()])?;
     }
-    println!("{cause:?}: {ROUNDS} handovers, 0 of {sent} datagrams lost, {late} late");
+    println!("{cause:?}: {rounds}: 0 of {sent} datagrams lost, {late} late");
     Ok(())
 }
 

@@ -79,7 +79,7 @@ async fn an_api_server_that_is_away_for_a_minute_moves_nothing_and_stops_no_fail
     let served = prober.elapsed();
     untouched.wait_for_answers(EACH_HALF, HALF_PATIENCE).await?;
 
-    Stage::lost_nothing(untouched, stays)?;
+    Stage::lost_nothing(untouched, stays)?.check_pace()?;
     let report = prober.stop()?;
     report.check_pace()?;
     let beside: Vec<_> = report
