@@ -53,8 +53,7 @@ async fn no_address_is_lent_twice_or_lost_however_often_controllers_are_killed()
     let mut toll = Toll::default();
     for kill in 0..number("FERROLB_KILLS")?.unwrap_or(KILLS) {
         let leads = wait_leader(&churn, &controllers).await?;
-        let moment = random.random_range(0..AT_WORK);
-        tokio::time::sleep(Duration::from_millis(moment)).await;
+        at_any_moment(&mut random).await;
         toll.note_calls(&controllers[leads]).await;
         let victims: &[usize] = match random.random_range(0..10) {
             0..7 => &[leads],
@@ -91,8 +90,7 @@ async fn two_that_lead_at_once_lend_no_address_twice() -> Result<()> {
     let mut random = churn.random();
     let mut toll = Toll::default();
     for kill in 0..number("FERROLB_KILLS")?.unwrap_or(KILLS) / 2 {
-        let moment = random.random_range(0..AT_WORK);
-        tokio::time::sleep(Duration::from_millis(moment)).await;
+        at_any_moment(&mut random).await;
         let one = random.random_range(0..2);
         toll.note_calls(&controllers[one]).await;
         let began = clock::now();
@@ -109,6 +107,12 @@ async fn two_that_lead_at_once_lend_no_address_twice() -> Result<()> {
     controllers[1].kill()?;
     controllers.truncate(1);
     churn.settle(&mut controllers).await
+}
+
+/// Lets time pass, that the next kill may hit anything: nothing is waited for here.
+async fn at_any_moment(random: &mut StdRng) {
+    let moment = random.random_range(0..AT_WORK);
+    tokio::time::sleep(Duration::from_millis(moment)).await;
 }
 
 /// Waits until somebody leads.
