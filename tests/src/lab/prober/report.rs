@@ -86,21 +86,27 @@ impl ProbeReport {
         let time = self.asked_for.saturating_sub(first);
         let due = time.as_nanos() / self.options.interval.as_nanos().max(1);
         let sent = self.probes.len();
+        let (from, until) = self.longest_pause();
         if u128::try_from(sent)? * 100 < due * PACE {
-            bail!("the prober sent {sent} datagrams in {time:?} instead of {due}");
+            bail!(
+                "the prober sent {sent} datagrams in {time:?} instead of {due}, and none from {from:?} to {until:?} \
+                 after its start"
+            );
         }
+        if until.saturating_sub(from) > PAUSE.max(self.options.interval * 2) {
+            bail!("the prober sent nothing from {from:?} to {until:?} after its start");
+        }
+        Ok(())
+    }
+
+    /// The longest time in which it sent nothing.
+    fn longest_pause(&self) -> (Duration, Duration) {
         let times = self.probes.iter().map(|probe| probe.sent);
         let nexts = times.clone().skip(1).chain([self.asked_for]);
-        let pause = times
-            .zip(nexts)
-            .max_by_key(|(from, until)| until.saturating_sub(*from));
-        let longest = PAUSE.max(self.options.interval * 2);
-        match pause {
-            Some((from, until)) if until.saturating_sub(from) > longest => {
-                bail!("the prober sent nothing from {from:?} to {until:?} after its start")
-            }
-            _ => Ok(()),
-        }
+        let pauses = times.zip(nexts);
+        pauses
+            .max_by_key(|(from, until)| until.saturating_sub(*from))
+            .unwrap_or_default()
     }
 
     /// Every time in which the client was not served.
@@ -218,7 +224,7 @@ mod tests {
         let every_20 = asks(&mut (0..=1000).step_by(20));
         assert_eq!(
             every_20.unwrap_err(),
-            "the prober sent 51 datagrams in 1s instead of 100"
+            "the prober sent 51 datagrams in 1s instead of 100, and none from 980ms to 1s after its start"
         );
         let stalled = asks(&mut (0..=10_000).step_by(10).filter(|at| !(2010..2170).contains(at)));
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The rounds of a test, of which those count in which its clients kept their pace.
 //!
-//! A machine that others use as well may hold a client up for a moment. What such a client lost is lost all the
-//! same, but that it lost nothing proves too little: its round is played again.
+//! A machine that does other work as well may hold a client up for some milliseconds, again and again: a kernel
+//! built without preemption lets whoever is in it finish. What such a client lost is lost all the same, but that it lost nothing proves too little: its round is played again.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use anyhow::{Result, ensure};
 /// How often each way to lose an owner is tried.
 pub(super) const ROUNDS: usize = 10;
 
-/// How many rounds more may be needed.
-const SPARE: usize = 5;
+/// How many rounds more there may be before nothing can be said of this machine.
+const SPARE: usize = ROUNDS;
 
 /// How many rounds were played.
 #[derive(Default)]
