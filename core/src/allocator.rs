@@ -52,6 +52,7 @@ mod misplaced;
 mod outcome;
 mod pool_status;
 mod pools;
+mod progress;
 mod release;
 mod retry;
 mod services;

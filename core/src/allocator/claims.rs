@@ -30,10 +30,10 @@ impl Allocator {
         let slot = self.ledger.slot(address);
         let is_news = slot.is_some_and(|slot| {
             let is_this = |live: &Claim| live.resource_version == version;
-            slot.is_unseen && slot.live.as_ref().is_some_and(is_this)
+            slot.progress.is_unseen && slot.live.as_ref().is_some_and(is_this)
         });
         if is_news {
-            self.ledger.update(address, |slot| slot.is_unseen = false);
+            self.ledger.note(address, |progress| progress.is_unseen = false);
             self.agenda.push(Task::Claim(address));
         }
     }
@@ -49,7 +49,7 @@ impl Allocator {
         let before = version(self);
         self.apply_claim(claim);
         let is_new = version(self) != before;
-        self.ledger.update(address, |slot| slot.is_unseen |= is_new);
+        self.ledger.note(address, |progress| progress.is_unseen |= is_new);
     }
 
     /// Takes in a version of a claim.
@@ -111,12 +111,12 @@ impl Allocator {
         let settled = settled.map_or_else(FewSet::default, |(slot, claim)| slot.settled_in(claim));
         self.ledger.update(address, |slot| {
             let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid.clone());
-            slot.is_fenced &= uid(&slot.live) == uid(&live);
-            slot.is_unseen &= live.is_some();
+            slot.progress.is_fenced &= uid(&slot.live) == uid(&live);
+            slot.progress.is_unseen &= live.is_some();
             slot.live = live;
             if !slot.is_releasing() {
-                slot.withdraw_by = None;
-                slot.is_withdrawn = false;
+                slot.progress.withdraw_by = None;
+                slot.progress.is_withdrawn = false;
             }
             for key in &losers {
                 slot.drop_holder(key);
@@ -184,14 +184,14 @@ impl Allocator {
     pub(super) fn converge_claim(&mut self, address: IpAddr, now: Now) -> Option<Call> {
         self.check_reservation(address, false);
         let slot = self.ledger.slot(address)?;
-        if slot.call.is_some() {
+        if slot.progress.call.is_some() {
             return None;
         }
-        if let Some(time) = slot.retry.wait(now.time) {
+        if let Some(time) = slot.progress.retry.wait(now.time) {
             self.agenda.set_alarm(Task::Claim(address), time);
             return None;
         }
-        if slot.must_read {
+        if slot.progress.must_read {
             return Some(Call::ReadClaim(address));
         }
         match slot.live.clone() {
@@ -200,7 +200,7 @@ impl Allocator {
                 .map(Call::CreateClaim),
             Some(claim) => {
                 let is_held = !slot.holders.is_empty();
-                let is_unseen = slot.is_unseen;
+                let is_unseen = slot.progress.is_unseen;
                 let staying = self.staying(&claim);
                 if is_held {
                     self.converge_held(&claim, &staying, now)
@@ -223,7 +223,10 @@ impl Allocator {
         staying.retain(|holder| {
             let slot = self.ledger.slot(address);
             let (is_holder, is_unseen) = slot.map_or((false, false), |slot| {
-                (slot.holders.contains_key(&holder.service), slot.is_unseen)
+                (
+                    slot.holders.contains_key(&holder.service),
+                    slot.progress.is_unseen,
+                )
             });
             // Whoever leads no more and has read this version may not know what they show.
             let may_go = !is_unseen
@@ -240,7 +243,7 @@ impl Allocator {
         let mut spec = self.held_spec(address, Some(claim), staying, now.wall)?;
         let shows = |key: &ServiceKey| self.services.get(key).is_some_and(|entry| entry.shows(address));
         let slot = self.ledger.slot(address)?;
-        if !slot.is_fenced && !slot.holders.keys().all(shows) {
+        if !slot.progress.is_fenced && !slot.holders.keys().all(shows) {
             // Somebody may have asked to release it a moment ago: a write of our own, however
             // little it changes, makes the other one fail.
             spec.state_since = Some(now.wall);

@@ -67,7 +67,7 @@ impl Allocator {
             };
             let shows = entry.is_some_and(|entry| entry.shows(address));
             let has_it = slot.holders.contains_key(key) || slot.is_left_to(key);
-            let is_answered = slot.is_releasing_from(key) && !slot.is_withdrawn;
+            let is_answered = slot.is_releasing_from(key) && !slot.progress.is_withdrawn;
             !shows && !has_it && !is_answered
         })
     }

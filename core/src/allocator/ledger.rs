@@ -3,7 +3,7 @@
 //!
 //! A slot changes only through [`Ledger::update`], which keeps everything that is derived from
 //! the slots in step with them: who has to do with which address, what is free, what counts
-//! where. Nothing is looked for by walking through all slots but when the pools change.
+//! where; and its [`Progress`], from which nothing is derived, through [`Ledger::note`]. Nothing is looked for by walking through all slots but when the pools change.
 
 mod inventory;
 
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::address::Family;
 use crate::allocator::by_service::ByService;
 use crate::allocator::few::{FewMap, FewSet};
+use crate::allocator::progress::Progress;
 use crate::allocator::sharers::{Offer, Seeker, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
@@ -156,17 +157,30 @@ impl Ledger {
 
     /// Changes a slot, which is made if need be and dropped if nothing is left in it.
     ///
-    /// Only what others can tell counts as changed: to note that a call is under way wakes nobody.
+    /// Only what others can tell counts as changed.
     pub(super) fn update<T>(&mut self, address: IpAddr, change: impl FnOnce(&mut Slot) -> T) -> T {
         let before = self.bearing(address);
-        let mut slot = self.slots.remove(&address).unwrap_or_default();
-        let answer = change(&mut slot);
-        if !slot.is_free() {
-            self.slots.insert(address, slot);
+        let slot = self.slots.entry(address).or_default();
+        let answer = change(slot);
+        if slot.is_free() {
+            self.slots.remove(&address);
         }
         let after = self.bearing(address);
         if before != after {
             self.follow(address, before, after);
+        }
+        answer
+    }
+
+    /// Notes how far the calls for a claim have come: that wakes nobody, and moves nothing but what
+    /// becomes free by it.
+    pub(super) fn note<T>(&mut self, address: IpAddr, change: impl FnOnce(&mut Progress) -> T) -> T {
+        let Some(slot) = self.slots.get_mut(&address) else {
+            return self.update(address, |slot| change(&mut slot.progress));
+        };
+        let answer = change(&mut slot.progress);
+        if slot.is_free() {
+            self.update(address, |_| ());
         }
         answer
     }

@@ -84,11 +84,12 @@ impl Allocator {
             Err(misplaced) if slot.is_idle_reservation() => Some(misplaced),
             Err(_) | Ok(_) => None,
         };
-        if slot.is_told_misplaced == misplaced.is_some() {
+        if slot.progress.is_told_misplaced == misplaced.is_some() {
             return;
         }
-        self.ledger
-            .update(address, |slot| slot.is_told_misplaced = misplaced.is_some());
+        self.ledger.note(address, |progress| {
+            progress.is_told_misplaced = misplaced.is_some()
+        });
         let Some(misplaced) = misplaced.filter(|_| !is_start) else {
             return;
         };

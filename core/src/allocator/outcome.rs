@@ -93,7 +93,7 @@ impl Allocator {
     /// Remembers that a call is under way for an object.
     pub(super) fn mark_under_way(&mut self, id: CallId, under_way: UnderWay) {
         match &under_way {
-            UnderWay::Claim(address, _) => self.ledger.update(*address, |slot| slot.call = Some(id)),
+            UnderWay::Claim(address, _) => self.ledger.note(*address, |progress| progress.call = Some(id)),
             UnderWay::Service(write) => {
                 if let Some(entry) = self.services.get_mut(&write.key) {
                     entry.call = Some(id);
@@ -137,40 +137,40 @@ impl Allocator {
                     (_, _) => self.lose_claim(address, None),
                 }
                 let is_update = matches!(call, ClaimCall::Update(_));
-                self.ledger.update(address, |slot| {
-                    slot.must_read = false;
-                    slot.is_fenced |= is_written;
-                    slot.retry.succeed();
+                self.ledger.note(address, |progress| {
+                    progress.must_read = false;
+                    progress.is_fenced |= is_written;
+                    progress.retry.succeed();
                     if is_update && !is_written {
                         // It changed nothing, because it came within the second of the last one.
-                        slot.retry.lose(now.time);
+                        progress.retry.lose(now.time);
                     }
-                    slot.call = None;
+                    progress.call = None;
                 });
             }
             Outcome::NotFound => {
                 self.lose_claim(address, None);
-                self.ledger.update(address, |slot| {
-                    slot.must_read = false;
-                    slot.retry.meet_other_version(now.time);
-                    slot.call = None;
+                self.ledger.note(address, |progress| {
+                    progress.must_read = false;
+                    progress.retry.meet_other_version(now.time);
+                    progress.call = None;
                 });
             }
             Outcome::AlreadyExists | Outcome::Conflict => {
-                self.ledger.update(address, |slot| {
-                    slot.must_read = true;
-                    slot.retry.meet_other_version(now.time);
-                    slot.call = None;
+                self.ledger.note(address, |progress| {
+                    progress.must_read = true;
+                    progress.retry.meet_other_version(now.time);
+                    progress.call = None;
                 });
             }
-            Outcome::Unknown => self.ledger.update(address, |slot| {
-                slot.must_read = true;
-                slot.is_fenced &= matches!(call, ClaimCall::Read | ClaimCall::Create);
-                slot.retry.lose(now.time);
-                slot.call = None;
+            Outcome::Unknown => self.ledger.note(address, |progress| {
+                progress.must_read = true;
+                progress.is_fenced &= matches!(call, ClaimCall::Read | ClaimCall::Create);
+                progress.retry.lose(now.time);
+                progress.call = None;
             }),
             // Nothing was done, and the whole machine waits: the same call again, then.
-            Outcome::Throttled(_) => self.ledger.update(address, |slot| slot.call = None),
+            Outcome::Throttled(_) => self.ledger.note(address, |progress| progress.call = None),
             Outcome::Rejected(message) => self.settle_rejected_claim(address, message, now),
         }
         let slot = self.ledger.slot(address);
@@ -184,9 +184,9 @@ impl Allocator {
     }
 
     fn settle_rejected_claim(&mut self, address: IpAddr, message: String, now: Now) {
-        let is_first = self.ledger.update(address, |slot| {
-            slot.call = None;
-            slot.retry.reject(now.time)
+        let is_first = self.ledger.note(address, |progress| {
+            progress.call = None;
+            progress.retry.reject(now.time)
         });
         if is_first {
             self.notices.push_back(Notice {

@@ -54,17 +54,17 @@ impl Allocator {
     fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
         let address = claim.spec.address;
         if claim.has_owner {
-            let end = self.ledger.update(address, |slot| {
-                *slot.withdraw_by.get_or_insert(now.time + WITHDRAWAL)
+            let end = self.ledger.note(address, |progress| {
+                *progress.withdraw_by.get_or_insert(now.time + WITHDRAWAL)
             });
             if end > now.time {
                 self.agenda.set_alarm(Task::Claim(address), end);
                 return None;
             }
         }
-        let was_withdrawn = self
-            .ledger
-            .update(address, |slot| std::mem::replace(&mut slot.is_withdrawn, true));
+        let was_withdrawn = self.ledger.note(address, |progress| {
+            std::mem::replace(&mut progress.is_withdrawn, true)
+        });
         if let Some(last) = &claim.spec.last_holder
             && !self.may_end_release(last, address)
         {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::allocator::call::CallId;
 use crate::allocator::few::{FewMap, FewSet};
-use crate::allocator::retry::Retry;
+use crate::allocator::progress::Progress;
 use crate::claim::{Claim, ClaimSpec, ClaimState};
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
 use crate::sharing::Terms;
-use crate::time::Time;
 
 /// What is known about an address that is not free.
 #[derive(Clone, Debug, Default)]
@@ -23,24 +21,8 @@ pub(super) struct Slot {
     pub(super) lent_from: Option<PoolName>,
     /// The claim, as the API server last said.
     pub(super) live: Option<Claim>,
-    /// A write of ours was the last to land: whatever else was based on an older version, by a
-    /// former leader or by us, can no longer land.
-    pub(super) is_fenced: bool,
-    /// The watch has not shown this version of the claim yet. Whoever leads no more and does not
-    /// know it may read claims, but its watches stand still.
-    pub(super) is_unseen: bool,
-    /// A write went astray: read before anything else is decided.
-    pub(super) must_read: bool,
-    /// The call under way.
-    pub(super) call: Option<CallId>,
-    /// People have heard that the reservation reserves nothing.
-    pub(super) is_told_misplaced: bool,
-    /// Until when the owner's withdrawal is waited for.
-    pub(super) withdraw_by: Option<Time>,
-    /// The owner has withdrawn, or was waited for long enough.
-    pub(super) is_withdrawn: bool,
-    /// Pauses after calls that did not work.
-    pub(super) retry: Retry,
+    /// How far the calls for the claim have come.
+    pub(super) progress: Progress,
 }
 
 /// Where an address counts.
@@ -200,6 +182,7 @@ impl Slot {
 
     /// Whether nothing keeps the address from being free.
     pub(super) fn is_free(&self) -> bool {
-        self.holders.is_empty() && self.live.is_none() && !self.must_read && self.call.is_none()
+        let is_at_rest = !self.progress.must_read && self.progress.call.is_none();
+        self.holders.is_empty() && self.live.is_none() && is_at_rest
     }
 }

@@ -86,8 +86,8 @@ impl Allocator {
                 claim.spec.state == Some(ClaimState::Held)
                     && holders.any(|holder| holder.service == service.key && holder.uid == service.uid)
             });
-            let is_settled = slot.call.is_none() && !slot.must_read;
-            is_named && is_settled && (slot.is_fenced || entry.shows(*address))
+            let is_settled = slot.progress.call.is_none() && !slot.progress.must_read;
+            is_named && is_settled && (slot.progress.is_fenced || entry.shows(*address))
         })
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::allocator::call::CallId;
 use crate::claim::{ClaimSpec, ClaimState, Holder};
 use crate::object::ResourceVersion;
 use crate::pool::allocation::Allocation;
@@ -134,10 +135,25 @@ fn only_what_others_can_tell_counts_as_changed() {
     let changes = ledger.take_changes();
     assert_eq!(changes.addresses, BTreeSet::from([address]));
     assert_eq!(changes.pools, BTreeSet::from([pool]));
-    ledger.update(address, |slot| slot.must_read = true);
-    ledger.update(address, |slot| slot.is_fenced = true);
+    ledger.note(address, |progress| progress.must_read = true);
+    ledger.note(address, |progress| progress.is_fenced = true);
     let changes = ledger.take_changes();
     assert_eq!((changes.addresses.len(), changes.pools.len()), (0, 0));
+}
+
+#[test]
+fn an_address_becomes_free_with_the_end_of_its_last_call() {
+    let mut ledger = mk_ledger(&["10.0.0.0/31"]);
+    let (pool, address) = (PoolName::from("pool"), ip("10.0.0.0"));
+    ledger.update(address, |slot| slot.add_holder(&key("a"), &pool, Arc::default()));
+    ledger.note(address, |progress| progress.call = Some(CallId(1)));
+    ledger.update(address, |slot| slot.drop_holder(&key("a")));
+    assert_eq!(counts(&ledger), (2, 0, 1, 1), "a claim may come of the call");
+    ledger.take_changes();
+    ledger.note(address, |progress| progress.call = None);
+    assert_eq!(counts(&ledger), (2, 0, 0, 2));
+    let changes = ledger.take_changes();
+    assert_eq!(changes.addresses, BTreeSet::from([address]));
 }
 
 #[test]
