@@ -1,12 +1,14 @@
 //! Services as the claims know them.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Namespace and name of a Service. Cheap to copy: it is told to everybody who has to do with it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// The namespace.
     pub namespace: Arc<str>,
@@ -56,6 +58,31 @@ impl ServiceKey {
     }
 }
 
+impl PartialEq for ServiceKey {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.name, &other.name) && is_same(&self.namespace, &other.namespace)
+    }
+}
+
+impl Ord for ServiceKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.namespace, &other.namespace).then_with(|| compare(&self.name, &other.name))
+    }
+}
+
+impl PartialOrd for ServiceKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for ServiceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.namespace.hash(state);
+        self.name.hash(state);
+    }
+}
+
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -91,6 +118,40 @@ impl TrafficPolicy {
         match self {
             Self::Cluster => "Cluster",
             Self::Local => "Local",
+        }
+    }
+}
+
+/// Whether two texts are equal. Most are copies of one another, and then they need not be read.
+fn is_same(this: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(this, other) || this == other
+}
+
+fn compare(this: &Arc<str>, other: &Arc<str>) -> Ordering {
+    if Arc::ptr_eq(this, other) {
+        return Ordering::Equal;
+    }
+    this.cmp(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_ordered_by_namespace_then_name_and_a_copy_is_equal() {
+        let names = [("a", "x"), ("a", "y"), ("a-b", "a"), ("b", "x")];
+        let keys = names.map(|(namespace, name)| ServiceKey::new(namespace, name));
+        for (place, key) in keys.iter().enumerate() {
+            for (other_place, (namespace, name)) in names.into_iter().enumerate() {
+                let other = ServiceKey::new(namespace, name);
+                assert_eq!(key.cmp(&other), place.cmp(&other_place), "{key} {other}");
+                assert_eq!(*key == other, place == other_place, "{key} {other}");
+            }
+            assert_eq!(
+                (key.cmp(&key.clone()), *key == key.clone()),
+                (Ordering::Equal, true)
+            );
         }
     }
 }
