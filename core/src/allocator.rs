@@ -53,6 +53,7 @@ mod outcome;
 mod pool_status;
 mod pools;
 mod progress;
+mod registry;
 mod release;
 mod retry;
 mod services;
@@ -85,6 +86,7 @@ use ledger::Ledger;
 use leftovers::Leftovers;
 use outcome::UnderWay;
 use pools::Pools;
+use registry::Registry;
 use services::ServiceEntry;
 use subnets::Subnets;
 use throttle::Throttle;
@@ -101,7 +103,7 @@ pub struct Allocator {
     has_divided: bool,
     /// The pools have changed, and the addresses are to be divided anew.
     must_divide: bool,
-    services: BTreeMap<ServiceKey, ServiceEntry>,
+    services: Registry<ServiceKey, ServiceEntry>,
     /// The labels of each namespace.
     namespaces: BTreeMap<String, Labels>,
     /// The addresses of each Node: nobody wants to see them lent.
@@ -271,13 +273,13 @@ impl Allocator {
     /// list lacks.
     pub fn claims(&self) -> impl Iterator<Item = IpAddr> {
         let slots = self.ledger.slots().filter(|(_, slot)| slot.live.is_some());
-        slots.map(|(address, _)| *address)
+        slots.map(|(address, _)| address)
     }
 
     /// How many Services do not have what they want, by the reason that their condition says.
     pub fn refusals(&self) -> BTreeMap<Refused, usize> {
         let mut refusals = BTreeMap::new();
-        for entry in self.services.values() {
+        for (_, entry) in self.services.iter() {
             let refused = entry.decision.refusal.as_ref().map(|refusal| refusal.reason);
             let contested = || entry.contest.rival().map(|_| Refused::StatusContested);
             if let Some(reason) = refused.or_else(contested) {
@@ -326,12 +328,9 @@ impl Allocator {
             Some(labels) => self.namespaces.insert(name.to_owned(), labels),
             None => self.namespaces.remove(name),
         };
-        let first = ServiceKey::new(name, "");
-        let of_namespace = self.services.range(first..).map(|(key, _)| key);
-        let keys: Vec<ServiceKey> = of_namespace
-            .take_while(|key| *key.namespace == *name)
-            .cloned()
-            .collect();
+        let from = self.services.keys_from(ServiceKey::new(name, ""));
+        let of_namespace = from.take_while(|key| *key.namespace == *name);
+        let keys: Vec<ServiceKey> = of_namespace.cloned().collect();
         for key in keys {
             self.want_decision(&key);
         }
@@ -418,7 +417,7 @@ impl Allocator {
             self.want_decision(&key);
         }
         let is_start = !std::mem::replace(&mut self.has_divided, true);
-        let addresses: Vec<IpAddr> = self.ledger.slots().map(|(address, _)| *address).collect();
+        let addresses: Vec<IpAddr> = self.ledger.slots().map(|(address, _)| address).collect();
         for address in addresses {
             if is_start {
                 self.check_reservation(address, true);

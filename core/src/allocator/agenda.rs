@@ -3,15 +3,17 @@
 //! Everything is in here at most once, so that its size is bounded by the number of objects, and
 //! a storm of events about one object costs one piece of work.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
 use crate::time::{Time, Timestamp};
 
 /// An object to converge: look at it, and make the next call for it if one is due.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Task {
     /// A Service's status.
     Service(ServiceKey),
@@ -39,15 +41,15 @@ pub(super) enum Standing {
     Pending,
 }
 
-/// Work to be done.
+/// Work to be done. Whatever has an order has it in the fields without a hash.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agenda {
     undecided: BTreeSet<(Standing, Timestamp, ServiceKey)>,
-    undecided_by_key: BTreeMap<ServiceKey, (Standing, Timestamp)>,
+    undecided_by_key: HashMap<ServiceKey, (Standing, Timestamp)>,
     lanes: [VecDeque<Task>; LANES],
-    queued: BTreeSet<Task>,
+    queued: HashSet<Task>,
     alarms: BTreeSet<(Time, Task)>,
-    alarm_by_task: BTreeMap<Task, Time>,
+    alarm_by_task: HashMap<Task, Time>,
 }
 
 const LANES: usize = 4;
@@ -97,12 +99,10 @@ impl Agenda {
 
     /// Asks for an object to be looked at.
     pub(super) fn push(&mut self, task: Task) {
-        if self.queued.contains(&task) {
-            return;
-        }
-        if let Some(lane) = self.lanes.get_mut(task.lane()) {
-            lane.push_back(task.clone());
-            self.queued.insert(task);
+        if let Some(lane) = self.lanes.get_mut(task.lane())
+            && self.queued.insert(task.clone())
+        {
+            lane.push_back(task);
         }
     }
 

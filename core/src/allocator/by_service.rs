@@ -2,8 +2,9 @@
 //!
 //! The ledger keeps a slot by its address; this finds it by those whom it concerns.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use foldhash::HashMap;
 
 use crate::allocator::few::FewSet;
 use crate::service::ServiceKey;
@@ -11,14 +12,14 @@ use crate::service::ServiceKey;
 /// Addresses by Service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ByService {
-    addresses: BTreeMap<ServiceKey, FewSet<IpAddr>>,
+    addresses: HashMap<ServiceKey, FewSet<IpAddr>>,
 }
 
 // === impl ByService ===
 
 impl ByService {
     /// The addresses of a Service, IPv4 first.
-    pub(super) fn of(&self, key: &ServiceKey) -> impl Iterator<Item = IpAddr> + '_ {
+    pub(super) fn of(&self, key: &ServiceKey) -> impl Iterator<Item = IpAddr> + use<'_> {
         self.addresses.get(key).into_iter().flatten().copied()
     }
 

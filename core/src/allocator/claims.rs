@@ -30,7 +30,7 @@ impl Allocator {
         let slot = self.ledger.slot(address);
         let is_news = slot.is_some_and(|slot| {
             let is_this = |live: &Claim| live.resource_version == version;
-            slot.progress.is_unseen && slot.live.as_ref().is_some_and(is_this)
+            slot.progress.is_unseen && slot.live.as_deref().is_some_and(is_this)
         });
         if is_news {
             self.ledger.note(address, |progress| progress.is_unseen = false);
@@ -58,7 +58,7 @@ impl Allocator {
         if self.ledger.is_buried(address, &claim.uid) {
             return;
         }
-        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_deref());
         if let Some(live) = live
             && live.uid == claim.uid
             && (live.resource_version == claim.resource_version
@@ -73,7 +73,7 @@ impl Allocator {
     /// The watch shows that a claim was deleted.
     pub(super) fn delete_claim(&mut self, address: IpAddr, uid: Option<&Uid>) {
         self.ledger.forget_grave(address);
-        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
+        let live = self.ledger.slot(address).and_then(|slot| slot.live.as_deref());
         if live.is_some_and(|live| uid.is_none_or(|uid| live.uid == *uid)) {
             self.set_live(address, None, false);
         }
@@ -81,6 +81,7 @@ impl Allocator {
 
     /// Puts what is stored into the ledger, and has everybody concerned decided about anew.
     pub(super) fn set_live(&mut self, address: IpAddr, live: Option<Claim>, is_same_spec: bool) {
+        let live = live.map(Arc::new);
         self.agenda.push(Task::Claim(address));
         let before = self.ledger.slot(address).and_then(|slot| slot.live.as_ref());
         let before = before.and_then(|claim| claim.subnet);
@@ -110,7 +111,7 @@ impl Allocator {
         let settled = before.zip(live.as_ref());
         let settled = settled.map_or_else(FewSet::default, |(slot, claim)| slot.settled_in(claim));
         self.ledger.update(address, |slot| {
-            let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid.clone());
+            let uid = |claim: &Option<Arc<Claim>>| claim.as_ref().map(|claim| claim.uid.clone());
             slot.progress.is_fenced &= uid(&slot.live) == uid(&live);
             slot.progress.is_unseen &= live.is_some();
             slot.live = live;
@@ -207,7 +208,7 @@ impl Allocator {
                 } else if is_unseen {
                     None
                 } else if claim.is_vacant() {
-                    self.converge_vacant(claim, now)
+                    self.converge_vacant(&claim, now)
                 } else {
                     self.converge_left(&claim, &staying, now)
                 }
@@ -219,8 +220,7 @@ impl Allocator {
     /// is held: they have not let go of it yet, or still carry our marks.
     fn staying(&mut self, claim: &Claim) -> Vec<Holder> {
         let address = claim.spec.address;
-        let mut staying = claim.spec.holders.clone();
-        staying.retain(|holder| {
+        let is_staying = |holder: &&Holder| {
             let slot = self.ledger.slot(address);
             let (is_holder, is_unseen) = slot.map_or((false, false), |slot| {
                 (
@@ -234,8 +234,9 @@ impl Allocator {
                 && self.may_begin_release(&holder.service, address)
                 && self.may_end_release(&holder.service, address);
             !is_holder && !may_go
-        });
-        staying
+        };
+        let holders = claim.spec.holders.iter();
+        holders.filter(is_staying).cloned().collect()
     }
 
     fn converge_held(&mut self, claim: &Claim, staying: &[Holder], now: Now) -> Option<Call> {

@@ -343,12 +343,11 @@ impl<'a> Decider<'a> {
         if self.ledger.covers_any(pool, other) {
             return None;
         }
-        let addresses = self.ledger.addresses_of(&self.service.key);
-        let had_other = addresses.into_iter().any(|address| {
+        let had = |address| {
             let slot = self.ledger.slot(address);
             Family::of(address) == other && slot.is_some_and(|slot| slot.names(&self.service.key))
-        });
-        if !had_other {
+        };
+        if !self.ledger.addresses_of(&self.service.key).any(had) {
             return None;
         }
         let order = self.order(wish).ok()?;

@@ -149,11 +149,11 @@ impl Allocator {
             .departed
             .get(key)
             .is_some_and(|departed| matches!(departed.verdict, Verdict::Gone | Verdict::Clean));
-        let waits = |address: &IpAddr| {
-            let slot = self.ledger.slot(*address);
+        let waits = |address| {
+            let slot = self.ledger.slot(address);
             slot.is_some_and(|slot| slot.names(key) || slot.is_releasing())
         };
-        if is_clean && !self.ledger.addresses_of(key).iter().any(waits) {
+        if is_clean && !self.ledger.addresses_of(key).any(waits) {
             self.departed.remove(key);
         }
     }

@@ -61,7 +61,7 @@ impl Allocator {
     /// the first stays until nobody does.
     pub(super) fn is_let_go(&self, key: &ServiceKey) -> bool {
         let entry = self.services.get(key);
-        self.ledger.addresses_of(key).into_iter().all(|address| {
+        self.ledger.addresses_of(key).all(|address| {
             let Some(slot) = self.ledger.slot(address) else {
                 return true;
             };

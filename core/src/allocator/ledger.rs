@@ -16,6 +16,7 @@ use crate::address::Family;
 use crate::allocator::by_service::ByService;
 use crate::allocator::few::{FewMap, FewSet};
 use crate::allocator::progress::Progress;
+use crate::allocator::registry::Registry;
 use crate::allocator::sharers::{Offer, Seeker, Sharers};
 use crate::allocator::shown::Shown;
 use crate::allocator::slot::{Bucket, Slot};
@@ -31,7 +32,7 @@ use inventory::{Charge, Inventory};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     layout: Layout,
-    slots: BTreeMap<IpAddr, Slot>,
+    slots: Registry<IpAddr, Slot>,
     shown: Shown,
     by_service: ByService,
     reservations: ByService,
@@ -89,10 +90,10 @@ impl Ledger {
         self.layout = layout;
         self.sharers.clear();
         let slots = std::mem::take(&mut self.slots);
-        for (address, slot) in &slots {
+        for (address, slot) in slots.iter() {
             self.take_from_free(*address);
             let charge = self.charge_of(*address, slot);
-            self.charge_namespaces(charge.as_ref(), &namespaces(slot), true);
+            self.charge_namespaces(charge.as_ref(), &self.namespaces(slot, charge.as_ref()), true);
             self.charge(*address, charge, true);
             self.index_offer(*address, self.offer_of(*address, slot).as_ref(), true);
         }
@@ -146,13 +147,13 @@ impl Ledger {
     }
 
     /// Every address in use.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&IpAddr, &Slot)> {
-        self.slots.iter()
+    pub(super) fn slots(&self) -> impl Iterator<Item = (IpAddr, &Slot)> {
+        self.slots.iter().map(|(address, slot)| (*address, slot))
     }
 
     /// The addresses that a Service has to do with.
-    pub(super) fn addresses_of(&self, key: &ServiceKey) -> Vec<IpAddr> {
-        self.by_service.of(key).collect()
+    pub(super) fn addresses_of(&self, key: &ServiceKey) -> impl Iterator<Item = IpAddr> + use<'_> {
+        self.by_service.of(key)
     }
 
     /// Changes a slot, which is made if need be and dropped if nothing is left in it.
@@ -160,7 +161,7 @@ impl Ledger {
     /// Only what others can tell counts as changed.
     pub(super) fn update<T>(&mut self, address: IpAddr, change: impl FnOnce(&mut Slot) -> T) -> T {
         let before = self.bearing(address);
-        let slot = self.slots.entry(address).or_default();
+        let slot = self.slots.get_or_default(&address);
         let answer = change(slot);
         if slot.is_free() {
             self.slots.remove(&address);
@@ -366,6 +367,7 @@ impl Ledger {
         };
         let beneficiaries = slot.reservation().into_iter().flat_map(ClaimSpec::beneficiaries);
         let is_idle = slot.is_idle_reservation();
+        let charge = self.charge_of(address, slot);
         Some(Bearing {
             mentions: slot.mentions(),
             holders: slot.holders.clone(),
@@ -376,9 +378,9 @@ impl Ledger {
                 0
             },
             offer: self.offer_of(address, slot),
-            namespaces: namespaces(slot),
-            is_vacant: slot.live.as_ref().is_none_or(Claim::is_vacant),
-            charge: self.charge_of(address, slot),
+            namespaces: self.namespaces(slot, charge.as_ref()),
+            is_vacant: slot.live.as_deref().is_none_or(Claim::is_vacant),
+            charge,
         })
     }
 
@@ -420,19 +422,26 @@ impl Ledger {
         self.changed.pools.insert(charge.pool);
     }
 
-    /// Counts an address for each namespace of its holders, once, if the pool has a quota.
+    /// Counts an address for each of these namespaces, once.
     fn charge_namespaces(&mut self, charge: Option<&Charge>, namespaces: &FewSet<Arc<str>>, is_on: bool) {
-        let has_quota = |pool: &&PoolName| self.layout.share(pool).is_some_and(|share| share.quota.is_some());
-        let Some(pool) = charge.map(|charge| &charge.pool).filter(has_quota) else {
-            return;
-        };
-        let Some(inventory) = self.inventories.get_mut(pool) else {
+        let Some(pool) = charge.map(|charge| &charge.pool) else {
             return;
         };
         for namespace in namespaces {
-            inventory.charge_namespace(namespace, is_on);
+            if let Some(inventory) = self.inventories.get_mut(pool) {
+                inventory.charge_namespace(namespace, is_on);
+            }
             self.changed.quotas.insert((pool.clone(), namespace.clone()));
         }
+    }
+
+    /// The namespaces for which an address counts: of those who keep it, if its pool has a quota.
+    fn namespaces(&self, slot: &Slot, charge: Option<&Charge>) -> FewSet<Arc<str>> {
+        let share = charge.and_then(|charge| self.layout.share(&charge.pool));
+        if share.is_none_or(|share| share.quota.is_none()) {
+            return FewSet::default();
+        }
+        slot.keepers().map(|keeper| keeper.namespace.clone()).collect()
     }
 
     /// What an address offers to those who would share it: nothing, if another load balancer serves
@@ -477,11 +486,6 @@ impl Ledger {
             self.changed.pools.insert(pool.clone());
         }
     }
-}
-
-/// The namespaces of those who keep an address.
-fn namespaces(slot: &Slot) -> FewSet<Arc<str>> {
-    slot.keepers().map(|keeper| keeper.namespace.clone()).collect()
 }
 
 #[cfg(test)]

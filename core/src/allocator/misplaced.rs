@@ -80,15 +80,15 @@ impl Allocator {
         let Some(slot) = self.ledger.slot(address) else {
             return;
         };
-        let misplaced = match placed(&self.ledger, address) {
-            Err(misplaced) if slot.is_idle_reservation() => Some(misplaced),
-            Err(_) | Ok(_) => None,
+        let misplaced = match slot.is_idle_reservation() {
+            true => placed(&self.ledger, address).err(),
+            false => None,
         };
         if slot.progress.is_told_misplaced == misplaced.is_some() {
             return;
         }
         self.ledger.note(address, |progress| {
-            progress.is_told_misplaced = misplaced.is_some()
+            progress.is_told_misplaced = misplaced.is_some();
         });
         let Some(misplaced) = misplaced.filter(|_| !is_start) else {
             return;

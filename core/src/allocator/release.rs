@@ -40,9 +40,9 @@ impl Allocator {
     }
 
     /// The next call for a claim that nobody holds.
-    pub(super) fn converge_vacant(&mut self, claim: Claim, now: Now) -> Option<Call> {
+    pub(super) fn converge_vacant(&mut self, claim: &Claim, now: Now) -> Option<Call> {
         if claim.is_idle_reservation() {
-            tidy_reservation(&claim)
+            tidy_reservation(claim)
         } else if claim.spec.state == Some(ClaimState::Quarantined) {
             self.converge_quarantined(claim, now)
         } else {
@@ -51,7 +51,7 @@ impl Allocator {
     }
 
     /// The next call for a claim without holders that has not come to rest yet.
-    fn converge_releasing(&mut self, claim: Claim, now: Now) -> Option<Call> {
+    fn converge_releasing(&mut self, claim: &Claim, now: Now) -> Option<Call> {
         let address = claim.spec.address;
         if claim.has_owner {
             let end = self.ledger.note(address, |progress| {
@@ -84,11 +84,11 @@ impl Allocator {
             held_by: None,
             ..claim.spec.clone()
         };
-        Some(update(&claim, spec))
+        Some(update(claim, spec))
     }
 
     /// The next call for a claim that rests.
-    fn converge_quarantined(&mut self, claim: Claim, now: Now) -> Option<Call> {
+    fn converge_quarantined(&mut self, claim: &Claim, now: Now) -> Option<Call> {
         let rest = self.quarantine(claim.spec.address);
         let seconds = i64::try_from(rest.as_secs()).unwrap_or(i64::MAX);
         let latest = Timestamp(now.wall.0.saturating_add(seconds));
@@ -98,7 +98,7 @@ impl Allocator {
                 state_since: Some(now.wall),
                 ..claim.spec.clone()
             };
-            return Some(update(&claim, spec));
+            return Some(update(claim, spec));
         };
         let rested = Duration::from_secs(now.wall.seconds_since(since));
         if rested < rest {
@@ -143,15 +143,14 @@ fn tidy_reservation(claim: &Claim) -> Option<Call> {
 }
 
 /// The end of a claim: only what a person reserves is left of it.
-fn end(claim: Claim) -> Call {
+fn end(claim: &Claim) -> Call {
     if claim.spec.reserved {
-        let spec = reservation(&claim);
-        return update(&claim, spec);
+        return update(claim, reservation(claim));
     }
     Call::DeleteClaim {
         address: claim.spec.address,
-        uid: claim.uid,
-        resource_version: claim.resource_version,
+        uid: claim.uid.clone(),
+        resource_version: claim.resource_version.clone(),
     }
 }
 

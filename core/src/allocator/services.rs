@@ -61,6 +61,18 @@ struct Exhibit {
     is_foreign: bool,
 }
 
+// === impl Exhibit ===
+
+impl Exhibit {
+    fn of(service: &Service) -> Self {
+        let ingress = service.status.ingress.iter();
+        Self {
+            addresses: ingress.filter_map(|entry| entry.address).collect(),
+            is_foreign: service.request.eligibility == Eligibility::ForeignClass,
+        }
+    }
+}
+
 // === impl ServiceEntry ===
 
 impl ServiceEntry {
@@ -79,14 +91,6 @@ impl ServiceEntry {
             contest: Contest::default(),
             has_lost_finalizer: false,
             told: None,
-        }
-    }
-
-    fn exhibit(&self) -> Exhibit {
-        let ingress = self.service.status.ingress.iter();
-        Exhibit {
-            addresses: ingress.filter_map(|entry| entry.address).collect(),
-            is_foreign: self.service.request.eligibility == Eligibility::ForeignClass,
         }
     }
 
@@ -137,24 +141,26 @@ impl ServiceEntry {
 impl Allocator {
     /// Takes in a version of a Service.
     pub(super) fn apply_service(&mut self, service: Service, now: Now) {
-        let key = service.key.clone();
-        let before = self.services.get(&key).map(ServiceEntry::exhibit);
-        self.apply_version(service, now);
-        let after = self.services.get(&key).map(ServiceEntry::exhibit);
-        if before != after {
-            self.note_shown(&key, before, after);
-        }
-    }
-
-    fn apply_version(&mut self, service: Service, now: Now) {
-        let key = service.key.clone();
-        let is_news = self.services.get(&key).is_none_or(|entry| {
-            let (old, new) = (&entry.service.resource_version, &service.resource_version);
-            entry.service.uid != service.uid || !(new == old || new.is_older_than(old))
+        let known = self.services.get(&service.key).map(|entry| &entry.service);
+        let is_news = known.is_none_or(|known| {
+            let (old, new) = (&known.resource_version, &service.resource_version);
+            known.uid != service.uid || !(new == old || new.is_older_than(old))
         });
         if !is_news {
             return;
         }
+        let key = service.key.clone();
+        let before = known.map(Exhibit::of).unwrap_or_default();
+        let after = Exhibit::of(&service);
+        self.take_version(service, now);
+        if before != after {
+            self.note_shown(&key, &before, &after);
+        }
+    }
+
+    /// Keeps a version of a Service that is newer than the one before.
+    fn take_version(&mut self, service: Service, now: Now) {
+        let key = service.key.clone();
         let may_be_marked = self.forget_departed(&key);
         let Some(entry) = self.services.get_mut(&key) else {
             let entry = ServiceEntry {
@@ -199,14 +205,15 @@ impl Allocator {
         };
         let may_carry_finalizer =
             entry.service.status.has_finalizer && self.is_finalizer_ours(&entry.service);
-        self.note_shown(key, Some(entry.exhibit()), None);
+        self.note_shown(key, &Exhibit::of(&entry.service), &Exhibit::default());
         self.forget_departed(key);
         if entry.may_be_marked || entry.may_carry_marks() || may_carry_finalizer {
             self.seek_departed(key);
         }
         self.agenda.forget_decision(key);
         self.waiting.remove(key);
-        for address in self.ledger.addresses_of(key) {
+        let addresses: Vec<IpAddr> = self.ledger.addresses_of(key).collect();
+        for address in addresses {
             self.ledger.update(address, |slot| slot.drop_holder(key));
             self.agenda.push(Task::Claim(address));
         }
@@ -233,8 +240,7 @@ impl Allocator {
         true
     }
 
-    fn note_shown(&mut self, key: &ServiceKey, before: Option<Exhibit>, after: Option<Exhibit>) {
-        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    fn note_shown(&mut self, key: &ServiceKey, before: &Exhibit, after: &Exhibit) {
         self.ledger
             .show(key, after.is_foreign, &before.addresses, &after.addresses);
     }
@@ -244,8 +250,8 @@ impl Allocator {
         let Some(entry) = self.services.get(key) else {
             return;
         };
-        let named = |address: &IpAddr| self.ledger.slot(*address).is_some_and(|slot| slot.names(key));
-        let standing = if self.ledger.addresses_of(key).iter().any(named) {
+        let named = |address| self.ledger.slot(address).is_some_and(|slot| slot.names(key));
+        let standing = if self.ledger.addresses_of(key).any(named) {
             Standing::Holding
         } else if entry
             .service
@@ -280,7 +286,8 @@ impl Allocator {
         let left = self.waiting.insert(key, entry.service.created, needs);
         // It may not have taken what it was woken for.
         left.iter().for_each(|need| self.wake_next(need));
-        for address in self.ledger.addresses_of(key) {
+        let addresses: FewSet<IpAddr> = self.ledger.addresses_of(key).collect();
+        for address in addresses {
             let is_holder = |slot: &Slot| slot.holders.contains_key(key);
             if !decision.addresses.contains_key(&address) && self.ledger.slot(address).is_some_and(is_holder)
             {

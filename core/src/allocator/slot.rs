@@ -20,7 +20,7 @@ pub(super) struct Slot {
     /// The pool that it was lent from, as decided last.
     pub(super) lent_from: Option<PoolName>,
     /// The claim, as the API server last said.
-    pub(super) live: Option<Claim>,
+    pub(super) live: Option<Arc<Claim>>,
     /// How far the calls for the claim have come.
     pub(super) progress: Progress,
 }
@@ -82,7 +82,7 @@ impl Slot {
     /// Whether nobody has anything to do with the address but the person who reserves it.
     pub(super) fn is_idle_reservation(&self) -> bool {
         let mut live = self.live.iter();
-        self.holders.is_empty() && live.any(Claim::is_idle_reservation)
+        self.holders.is_empty() && live.any(|claim| claim.is_idle_reservation())
     }
 
     /// Whether a person reserves the address for others, or for nobody, and the claim does not
@@ -146,8 +146,9 @@ impl Slot {
                 && before.pool == after.pool
                 && before.state == after.state
         };
-        let before = self.live.iter().filter(is_like);
+        let before = self.live.as_deref().filter(is_like);
         let named: FewSet<&ServiceKey> = before
+            .into_iter()
             .flat_map(|live| &live.spec.holders)
             .map(|holder| &holder.service)
             .collect();

@@ -8,8 +8,7 @@
 //! Whom the claim still names counts too: to one who joins by what it recorded and by what it is
 //! now, since it may show the address yet.
 
-use std::collections::BTreeMap;
-
+use crate::allocator::registry::Registry;
 use crate::allocator::services::ServiceEntry;
 use crate::allocator::sharers::Offer;
 use crate::allocator::slot::Slot;
@@ -45,7 +44,7 @@ pub(super) enum Objection {
 
 /// What is known about other Services.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Neighbors<'a>(pub(super) &'a BTreeMap<ServiceKey, ServiceEntry>);
+pub(super) struct Neighbors<'a>(pub(super) &'a Registry<ServiceKey, ServiceEntry>);
 
 /// A Service that a claim names and that is no holder by the ledger.
 enum Neighbor {

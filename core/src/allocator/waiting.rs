@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use crate::address::Family;
 use crate::pool::PoolName;
 use crate::service::ServiceKey;
@@ -57,7 +59,7 @@ pub(super) enum FamilyNeed {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     by_need: BTreeMap<Need, BTreeSet<(Timestamp, ServiceKey)>>,
-    by_service: BTreeMap<ServiceKey, (Timestamp, Vec<Need>)>,
+    by_service: HashMap<ServiceKey, (Timestamp, Vec<Need>)>,
 }
 
 // === impl FamilyNeed ===
@@ -114,10 +116,8 @@ impl FamilyNeed {
 impl Waiting {
     /// Puts a Service into the queues of its needs; answers which queues it has left by that.
     pub(super) fn insert(&mut self, key: &ServiceKey, since: Timestamp, needs: Vec<Need>) -> Vec<Need> {
-        let before = self.by_service.get(key).map(|(_, needs)| needs.clone());
-        let mut left = before.unwrap_or_default();
+        let mut left = self.remove(key);
         left.retain(|need| !needs.contains(need));
-        self.remove(key);
         if needs.is_empty() {
             return left;
         }
@@ -129,10 +129,11 @@ impl Waiting {
         left
     }
 
-    /// Takes a Service out of every queue.
-    pub(super) fn remove(&mut self, key: &ServiceKey) {
+    /// Takes a Service out of every queue; answers what it waited for.
+    pub(super) fn remove(&mut self, key: &ServiceKey) -> Vec<Need> {
         self.suspend(key);
-        self.by_service.remove(key);
+        let before = self.by_service.remove(key);
+        before.map(|(_, needs)| needs).unwrap_or_default()
     }
 
     /// Takes a Service out of every queue until it is decided about: what it waited for is known

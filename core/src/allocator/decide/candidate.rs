@@ -74,7 +74,7 @@ impl Finder<'_> {
             .iter()
             .filter_map(|entry| entry.address)
             .collect();
-        let mut known: FewSet<IpAddr> = self.ledger.addresses_of(&self.service.key).into_iter().collect();
+        let mut known: FewSet<IpAddr> = self.ledger.addresses_of(&self.service.key).collect();
         known.extend(shown.iter().copied());
         known.extend(self.ledger.reserved_for(&self.service.key));
         let mut candidates: Vec<Candidate> = known

@@ -91,19 +91,19 @@ fn an_address_counts_once_from_granted_to_free() {
     ledger.update(address, |slot| slot.add_holder(&key("a"), &pool, Arc::default()));
     assert_eq!(counts(&ledger), (4, 1, 0, 3), "granted");
     ledger.update(address, |slot| {
-        slot.live = Some(mk_claim("10.0.0.0", Some("a"), None));
+        slot.live = Some(mk_claim("10.0.0.0", Some("a"), None).into());
     });
     assert_eq!(counts(&ledger), (4, 1, 0, 3), "claimed");
     ledger.update(address, |slot| slot.drop_holder(&key("a")));
     assert_eq!(counts(&ledger), (4, 1, 0, 3), "given up, and still shown");
     ledger.update(address, |slot| {
-        slot.live = Some(mk_claim("10.0.0.0", None, Some("a")));
+        slot.live = Some(mk_claim("10.0.0.0", None, Some("a")).into());
     });
     assert_eq!(counts(&ledger), (4, 0, 1, 3), "resting");
-    assert_eq!(ledger.addresses_of(&key("a")), [address]);
+    assert!(ledger.addresses_of(&key("a")).eq([address]));
     ledger.update(address, |slot| slot.live = None);
     assert_eq!(counts(&ledger), (4, 0, 0, 4), "free");
-    assert_eq!(ledger.addresses_of(&key("a")), [] as [IpAddr; 0]);
+    assert_eq!(ledger.addresses_of(&key("a")).next(), None);
     assert_eq!(ledger.len(), 0);
 }
 
