@@ -57,10 +57,7 @@ fn a_service_that_waited_in_vain_and_is_changed_to_another_type_loses_its_condit
 
 #[test]
 fn a_pool_deleted_twice_within_its_grace_is_gone_in_the_end() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
-    world.api.create_service(mk_service("s1"));
-    world.run(SOON);
+    let mut world = World::serving(&["1.2.3.0/30"], &["s1"]);
     world.api.delete_pool("pool");
     world.run(SOON);
     world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
@@ -183,10 +180,7 @@ fn who_has_one_family_and_requires_both_waits_for_the_other_alone() {
 
 #[test]
 fn a_former_leader_that_meets_another_version_lets_nothing_go() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/30"]));
-    world.api.create_service(mk_service("s1"));
-    world.run(SOON);
+    let mut world = World::serving(&["1.2.3.0/30"], &["s1"]);
     world.api.delete_pool("pool");
     world.settle();
     world.advance(Duration::from_secs(11));
@@ -254,10 +248,7 @@ fn a_former_leader_that_has_met_a_write_of_its_successor_lets_nothing_go() {
 
 #[test]
 fn a_service_of_another_type_loses_its_marks_also_if_somebody_empties_the_claim_before_they_are_found() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/31"]));
-    world.api.create_service(mk_service("s1"));
-    world.run(SOON);
+    let mut world = World::serving(&["1.2.3.0/31"], &["s1"]);
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
     // The next controller knows the claim, and not the Service.
     world.is_vandalized = true;

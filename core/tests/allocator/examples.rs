@@ -6,7 +6,7 @@ use ferrolb_core::address::Family;
 use ferrolb_core::pool::Capacity;
 use ferrolb_core::request::FamilyPolicy;
 
-use crate::objects::{from_pool, ip, key, mk_dual_service, mk_pool, mk_service};
+use crate::objects::{from_pool, ip, key, mk_dual_service, mk_pool, mk_service, resting};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -197,8 +197,7 @@ fn both_families_or_nothing_when_both_are_required() {
 #[test]
 fn a_pools_counts_follow_what_is_lent_added_and_rested() {
     let mut world = World::new();
-    let mut pool = mk_pool("pool", &["192.168.10.0/30", "fc00::/126"]);
-    pool.spec.quarantine = Duration::from_secs(60);
+    let mut pool = resting(mk_pool("pool", &["192.168.10.0/30", "fc00::/126"]), 60);
     world.api.put_pool(pool.clone());
     let available = |world: &World| {
         let status = world.api.pools["pool"].status.clone().expect("a status");

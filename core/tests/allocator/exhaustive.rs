@@ -15,9 +15,10 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use ferrolb_core::allocator::Options;
+use ferrolb_core::request::Eligibility;
 
 use crate::api::Api;
-use crate::objects::{key, mk_pool};
+use crate::objects::{asking, ip, key, mk_pool, mk_service, mk_sharer, resting};
 use crate::world::World;
 
 /// A story: what there is, and what people do once all is at rest.
@@ -41,8 +42,8 @@ enum Finalizer {
     TurnedOn,
 }
 
-/// A pool's addresses rest for three seconds, so that the whole way of a claim is walked.
-const REST: Duration = Duration::from_secs(3);
+/// A pool's addresses rest for so many seconds, so that the whole way of a claim is walked.
+const REST: u64 = 3;
 
 // === impl Finalizer ===
 
@@ -95,10 +96,43 @@ impl Story {
 
 /// A pool of two of each family, and one of one more.
 fn put_pools(api: &mut Api) {
-    let mut pool = mk_pool("a", &["10.0.0.0/31", "fd00::/127"]);
-    pool.spec.quarantine = REST;
-    api.put_pool(pool);
+    api.put_pool(resting(mk_pool("a", &["10.0.0.0/31", "fd00::/127"]), REST));
     api.put_pool(mk_pool("b", &["10.0.1.0/32"]));
+}
+
+/// Pools, and Services that take whatever there is, oldest first.
+fn put_services(api: &mut Api, names: &[&str]) {
+    put_pools(api);
+    for name in names {
+        api.create_service(mk_service(name));
+    }
+}
+
+/// Pools, and two that share the first address: s1 with port 80 and s2 with port 81.
+fn put_sharers(api: &mut Api) {
+    put_pools(api);
+    api.create_service(mk_sharer("s1", "k", 80));
+    api.create_service(mk_sharer("s2", "k", 81));
+}
+
+/// A Service asks for an address from now on.
+fn ask(api: &mut Api, name: &str, address: &str) {
+    api.edit_service(&key(name), |service| {
+        *service = asking(service.clone(), address);
+    });
+}
+
+/// A Service changes its type, or its class.
+fn change(api: &mut Api, name: &str, eligibility: Eligibility) {
+    api.edit_service(&key(name), |service| service.request.eligibility = eligibility);
+}
+
+/// A person reserves an address that is lent.
+fn reserve(api: &mut Api, address: &str, name: &str) {
+    api.edit_claim(ip(address), |claim| {
+        claim.spec.reserved = true;
+        claim.spec.reserved_for = vec![key(name)];
+    });
 }
 
 /// What each of these Services shows, with nothing for those that must wait.

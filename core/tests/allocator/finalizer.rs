@@ -6,7 +6,7 @@ use ferrolb_core::allocator::{Call, FinalizerEdit, Outcome};
 use ferrolb_core::claim::ClaimState;
 use ferrolb_core::request::{Eligibility, Ingress, ServiceStatus};
 
-use crate::objects::{asking, ip, key, mk_pool, mk_service};
+use crate::objects::{asking, ip, key, mk_pool, mk_service, resting};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -15,9 +15,7 @@ const SOON: Duration = Duration::from_secs(5);
 fn mk_world() -> World {
     let mut world = World::new();
     world.restart_with(true);
-    let mut pool = mk_pool("pool", &["1.2.3.0/30"]);
-    pool.spec.quarantine = Duration::from_secs(60);
-    world.api.put_pool(pool);
+    world.api.put_pool(resting(mk_pool("pool", &["1.2.3.0/30"]), 60));
     world.api.create_service(mk_service("s1"));
     world.run(SOON);
     world

@@ -43,6 +43,12 @@ pub(crate) fn mk_pool(name: &str, addresses: &[&str]) -> Pool {
     }
 }
 
+/// A pool that rests each address for so many seconds.
+pub(crate) fn resting(mut pool: Pool, seconds: u64) -> Pool {
+    pool.spec.quarantine = Duration::from_secs(seconds);
+    pool
+}
+
 /// An IPv4 Service in the namespace `default`.
 pub(crate) fn mk_service(name: &str) -> Service {
     Service {

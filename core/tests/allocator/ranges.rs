@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ferrolb_core::address::Family;
-use ferrolb_core::pool::{Capacity, Pool};
+use ferrolb_core::pool::Capacity;
 use ferrolb_core::request::FamilyPolicy;
 
-use crate::objects::{ip, key, mk_dual_service, mk_pool, mk_reservation};
+use crate::objects::{ip, key, mk_dual_service, mk_pool, mk_reservation, resting};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -52,11 +52,6 @@ fn name(number: u32) -> String {
     format!("s{number}")
 }
 
-fn with_rest(mut pool: Pool) -> Pool {
-    pool.spec.quarantine = Duration::from_secs(60);
-    pool
-}
-
 fn create(world: &mut World, number: u32) {
     let service = mk_dual_service(&name(number), FamilyPolicy::RequireDualStack, Family::V4);
     world.api.create_service(service);
@@ -82,7 +77,7 @@ fn capacities(world: &World) -> (Capacity, Capacity) {
 #[test]
 fn ten_thousand_small_ranges_are_lent_as_listed_and_counted_exactly() {
     let mut world = World::new();
-    let mut pool = with_rest(mk_pool("pool", &[]));
+    let mut pool = resting(mk_pool("pool", &[]), 60);
     pool.spec.addresses = entries(0..RANGES);
     world.api.put_pool(pool);
     for address in [nth(Family::V4, 2), nth(Family::V6, 3)] {
@@ -176,7 +171,7 @@ const EDGES: [(&str, &str, i64, i64); 4] = [
 fn what_stands_for_what_adds_up_from_the_first_to_the_last_address_of_both_families() {
     for (v4, v6, total_v4, total_v6) in EDGES {
         let mut world = World::new();
-        world.api.put_pool(with_rest(mk_pool("pool", &[v4, v6])));
+        world.api.put_pool(resting(mk_pool("pool", &[v4, v6]), 60));
         for number in 0..3 {
             create(&mut world, number);
         }

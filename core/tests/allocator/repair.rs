@@ -13,11 +13,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Services s1 and s2 at 1.2.3.0 and 1.2.3.1.
 fn mk_world() -> World {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("pool", &["1.2.3.0/29"]));
-    world.api.create_service(mk_service("s1"));
-    world.api.create_service(mk_service("s2"));
-    world.run(SOON);
+    let world = World::serving(&["1.2.3.0/29"], &["s1", "s2"]);
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
     assert_eq!(world.shown("s2"), ["1.2.3.1"]);
     world

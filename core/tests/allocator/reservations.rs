@@ -10,7 +10,9 @@ use ferrolb_core::claim::{ClaimSpec, ClaimState};
 use ferrolb_core::pool::Capacity;
 use ferrolb_core::request::{Eligibility, FamilyPolicy, Ingress};
 
-use crate::objects::{asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_reservation, mk_service};
+use crate::objects::{
+    asking, from_pool, ip, key, mk_dual_service, mk_pool, mk_reservation, mk_service, resting,
+};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -18,9 +20,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// A pool of eight that rests each address for a minute, and what people reserve of it.
 fn mk_world(reservations: &[(&str, &[&str])]) -> World {
     let mut world = World::new();
-    let mut pool = mk_pool("pool", &["1.2.3.0/29"]);
-    pool.spec.quarantine = Duration::from_secs(60);
-    world.api.put_pool(pool);
+    world.api.put_pool(resting(mk_pool("pool", &["1.2.3.0/29"]), 60));
     for (address, names) in reservations {
         world.api.create_claim(mk_reservation(address, names));
     }

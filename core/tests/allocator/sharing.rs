@@ -13,7 +13,9 @@ use ferrolb_core::request::{Eligibility, FamilyPolicy, Ingress, Service};
 use ferrolb_core::selector::Labels;
 use ferrolb_core::service::{Protocol, ServiceKey, ServicePort, TrafficPolicy};
 
-use crate::objects::{asking, in_namespace, ip, key, mk_dual_service, mk_pool, mk_service, mk_sharer};
+use crate::objects::{
+    asking, in_namespace, ip, key, mk_dual_service, mk_pool, mk_service, mk_sharer, resting,
+};
 use crate::world::World;
 
 const SOON: Duration = Duration::from_secs(5);

@@ -72,42 +72,40 @@ fn each_pool_that_lists_an_end_of_a_subnet_is_told_and_lends_it_all_the_same() {
 
 #[test]
 fn it_is_told_until_the_pool_does_not_lend_it_or_nobody_is_announced_there() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("a", &["10.0.0.254-10.0.0.255"]));
-    world.api.create_service(mk_service("s1"));
-    world.run(SOON);
+    let mut world = World::serving(&["10.0.0.254-10.0.0.255"], &["s1"]);
     announce(&mut world, "10.0.0.254", "10.0.0.0/24");
-    assert_eq!(told(&world, "a").1, "SubnetAddress");
-    let mut better = mk_pool("a", &["10.0.0.254-10.0.0.255"]);
+    assert_eq!(told(&world, "pool").1, "SubnetAddress");
+    let mut better = mk_pool("pool", &["10.0.0.254-10.0.0.255"]);
     better.spec.exclude = vec!["10.0.0.255".to_owned()];
     world.api.put_pool(better.clone());
     world.run(SOON);
-    assert_eq!(told(&world, "a").1, "NoOverlap", "it is excluded");
+    assert_eq!(told(&world, "pool").1, "NoOverlap", "it is excluded");
     better.spec.exclude.clear();
     better.spec.avoid_buggy_ips = true;
     world.api.put_pool(better);
     world.run(SOON);
-    assert_eq!(told(&world, "a").1, "NoOverlap", "it is never lent");
-    world.api.put_pool(mk_pool("a", &["10.0.0.254-10.0.0.255"]));
+    assert_eq!(told(&world, "pool").1, "NoOverlap", "it is never lent");
+    world.api.put_pool(mk_pool("pool", &["10.0.0.254-10.0.0.255"]));
     world.run(SOON);
-    assert_eq!(told(&world, "a").1, "SubnetAddress");
+    assert_eq!(told(&world, "pool").1, "SubnetAddress");
     world.api.delete_service(&key("s1"));
     world
         .api
         .edit_claim(ip("10.0.0.254"), |claim| claim.has_owner = false);
     world.run(SOON);
-    assert_eq!(told(&world, "a").1, "NoOverlap", "no claim tells of the subnet");
+    assert_eq!(
+        told(&world, "pool").1,
+        "NoOverlap",
+        "no claim tells of the subnet"
+    );
     world.assert_at_rest();
 }
 
 #[test]
 fn an_owner_that_moves_within_its_subnet_writes_no_pool() {
-    let mut world = World::new();
-    world.api.put_pool(mk_pool("a", &["10.0.0.254-10.0.0.255"]));
-    world.api.create_service(mk_service("s1"));
-    world.run(SOON);
+    let mut world = World::serving(&["10.0.0.254-10.0.0.255"], &["s1"]);
     announce(&mut world, "10.0.0.254", "10.0.0.0/24");
-    let version = |world: &World| -> ResourceVersion { world.api.pools["a"].resource_version.clone() };
+    let version = |world: &World| -> ResourceVersion { world.api.pools["pool"].resource_version.clone() };
     let before = version(&world);
     for has_owner in [false, true] {
         world
@@ -120,7 +118,7 @@ fn an_owner_that_moves_within_its_subnet_writes_no_pool() {
     assert_eq!(warnings(&world), 1);
     announce(&mut world, "10.0.0.254", "10.0.0.254/31");
     assert_eq!(
-        told(&world, "a").1,
+        told(&world, "pool").1,
         "NoOverlap",
         "a subnet for two hosts keeps nothing"
     );

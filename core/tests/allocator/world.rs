@@ -10,6 +10,7 @@ use ferrolb_core::allocator::{Call, CallId, Event, Options, Outcome};
 use ferrolb_core::time::{Now, Time, Timestamp};
 
 use crate::api::Api;
+use crate::objects::{key, mk_pool, mk_service};
 use crate::oracle;
 pub(crate) use replica::Replica;
 
@@ -74,6 +75,18 @@ impl World {
     /// An empty cluster and one controller with these options, synced.
     pub(crate) fn started_with(options: Options) -> Self {
         Self::start(Api::default(), options)
+    }
+
+    /// A cluster with a pool of these addresses and Services that take the first of them, and one
+    /// controller, which has done its work.
+    pub(crate) fn serving(addresses: &[&str], names: &[&str]) -> Self {
+        let mut world = Self::new();
+        world.api.put_pool(mk_pool("pool", addresses));
+        for name in names {
+            world.api.create_service(mk_service(name));
+        }
+        world.run(Duration::from_secs(5));
+        world
     }
 
     fn start(api: Api, options: Options) -> Self {
@@ -253,16 +266,16 @@ impl World {
     }
 
     pub(crate) fn shown(&self, name: &str) -> Vec<String> {
-        self.api.shown(&crate::objects::key(name))
+        self.api.shown(&key(name))
     }
 
     pub(crate) fn reason(&self, name: &str) -> String {
-        let condition = self.api.condition(&crate::objects::key(name));
+        let condition = self.api.condition(&key(name));
         condition.map(|(_, reason)| reason).unwrap_or_default()
     }
 
     pub(crate) fn message(&self, name: &str) -> String {
-        let service = &self.api.services[&crate::objects::key(name)];
+        let service = &self.api.services[&key(name)];
         let condition = service.status.condition.as_ref();
         condition
             .map(|condition| condition.message.clone())

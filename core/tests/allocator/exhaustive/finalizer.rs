@@ -4,7 +4,7 @@ use ferrolb_core::request::Eligibility;
 
 use super::cuts::cut_everywhere;
 use super::leaders::interleave;
-use super::{Finalizer, Story, assert_shown, put_pools};
+use super::{Finalizer, Story, assert_shown, change, put_services};
 use crate::api::Api;
 use crate::objects::{asking, key, mk_service};
 
@@ -13,8 +13,7 @@ const STORIES: [Story; 5] = [
         name: "one with the finalizer is deleted, and another waits for its address",
         finalizer: Finalizer::On,
         before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
+            put_services(api, &["s1"]);
             api.create_service(asking(mk_service("s2"), "10.0.0.0"));
         },
         then: |api| api.delete_service(&key("s1")),
@@ -27,11 +26,8 @@ const STORIES: [Story; 5] = [
     Story {
         name: "one with the finalizer changes its type",
         finalizer: Finalizer::On,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
-        then: |api| change(api, "s1", &[Eligibility::NotLoadBalancer]),
+        before: |api| put_services(api, &["s1"]),
+        then: |api| change(api, "s1", Eligibility::NotLoadBalancer),
         end: |api| {
             assert_shown(api, &[("s1", "")]);
             assert_finalizers(api, &[]);
@@ -41,17 +37,11 @@ const STORIES: [Story; 5] = [
     Story {
         name: "one with the finalizer changes its class",
         finalizer: Finalizer::On,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
+        before: |api| put_services(api, &["s1"]),
         then: |api| {
             // The class can be changed only by way of another type.
-            change(
-                api,
-                "s1",
-                &[Eligibility::NotLoadBalancer, Eligibility::ForeignClass],
-            );
+            change(api, "s1", Eligibility::NotLoadBalancer);
+            change(api, "s1", Eligibility::ForeignClass);
         },
         end: |api| {
             assert_finalizers(api, &[]);
@@ -61,11 +51,7 @@ const STORIES: [Story; 5] = [
     Story {
         name: "the finalizer is wanted no more while one is deleted and another has it",
         finalizer: Finalizer::TurnedOff,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-            api.create_service(mk_service("s2"));
-        },
+        before: |api| put_services(api, &["s1", "s2"]),
         then: |api| api.delete_service(&key("s1")),
         end: |api| {
             assert!(!api.services.contains_key(&key("s1")), "it is gone");
@@ -76,10 +62,7 @@ const STORIES: [Story; 5] = [
     Story {
         name: "the finalizer is wanted while one comes and another has an address without it",
         finalizer: Finalizer::TurnedOn,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
+        before: |api| put_services(api, &["s1"]),
         then: |api| api.create_service(mk_service("s2")),
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1")]);
@@ -87,14 +70,6 @@ const STORIES: [Story; 5] = [
         },
     },
 ];
-
-fn change(api: &mut Api, name: &str, steps: &[Eligibility]) {
-    for eligibility in steps {
-        api.edit_service(&key(name), |service| {
-            service.request.eligibility = *eligibility;
-        });
-    }
-}
 
 /// Who carries the finalizer.
 fn assert_finalizers(api: &Api, expected: &[&str]) {

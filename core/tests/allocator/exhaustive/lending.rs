@@ -1,18 +1,18 @@
 //! Services that come, go, change and move.
 
 use ferrolb_core::address::Family;
-use ferrolb_core::request::{AddressWish, Eligibility, FamilyPolicy};
+use ferrolb_core::request::{Eligibility, FamilyPolicy};
 
 use super::cuts::cut_everywhere;
 use super::leaders::interleave;
-use super::{Finalizer, Story, assert_shown, put_pools};
+use super::{Finalizer, Story, ask, assert_shown, change, put_pools, put_services};
 use crate::objects::{asking, from_pool, key, mk_dual_service, mk_service};
 
 const STORIES: [Story; 8] = [
     Story {
         name: "three Services come to two pools",
         finalizer: Finalizer::Off,
-        before: |api| put_pools(api),
+        before: put_pools,
         then: |api| {
             for name in ["s1", "s2", "s3"] {
                 api.create_service(mk_service(name));
@@ -23,7 +23,7 @@ const STORIES: [Story; 8] = [
     Story {
         name: "two families come",
         finalizer: Finalizer::Off,
-        before: |api| put_pools(api),
+        before: put_pools,
         then: |api| {
             api.create_service(mk_dual_service("s1", FamilyPolicy::RequireDualStack, Family::V4));
         },
@@ -33,10 +33,7 @@ const STORIES: [Story; 8] = [
         name: "a Service goes and another waits for its address",
         finalizer: Finalizer::Off,
         before: |api| {
-            put_pools(api);
-            for name in ["s1", "s2", "s3"] {
-                api.create_service(mk_service(name));
-            }
+            put_services(api, &["s1", "s2", "s3"]);
             api.create_service(asking(mk_service("s4"), "10.0.0.0"));
         },
         then: |api| api.delete_service(&key("s1")),
@@ -45,15 +42,8 @@ const STORIES: [Story; 8] = [
     Story {
         name: "a Service moves to an address that it asks for",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
-        then: |api| {
-            api.edit_service(&key("s1"), |service| {
-                *service = asking(service.clone(), "10.0.1.0");
-            });
-        },
+        before: |api| put_services(api, &["s1"]),
+        then: |api| ask(api, "s1", "10.0.1.0"),
         end: |api| assert_shown(api, &[("s1", "10.0.1.0")]),
     },
     Story {
@@ -65,25 +55,17 @@ const STORIES: [Story; 8] = [
             api.create_service(asking(mk_service("s2"), "10.0.0.1"));
         },
         then: |api| {
-            for (name, address) in [("s1", "10.0.0.1"), ("s2", "10.0.0.0")] {
-                api.edit_service(&key(name), |service| {
-                    service.request.addresses = AddressWish::parse(None, Some(address));
-                });
-            }
+            ask(api, "s1", "10.0.0.1");
+            ask(api, "s2", "10.0.0.0");
         },
         end: |api| assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1")]),
     },
     Story {
         name: "a Service changes its type, and a new one comes",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
+        before: |api| put_services(api, &["s1"]),
         then: |api| {
-            api.edit_service(&key("s1"), |service| {
-                service.request.eligibility = Eligibility::NotLoadBalancer;
-            });
+            change(api, "s1", Eligibility::NotLoadBalancer);
             api.create_service(asking(mk_service("s2"), "10.0.0.0"));
         },
         end: |api| assert_shown(api, &[("s1", ""), ("s2", "10.0.0.0")]),
@@ -91,10 +73,7 @@ const STORIES: [Story; 8] = [
     Story {
         name: "a Service is deleted and comes again",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
+        before: |api| put_services(api, &["s1"]),
         then: |api| {
             api.delete_service(&key("s1"));
             api.create_service(mk_service("s1"));

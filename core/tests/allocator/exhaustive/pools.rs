@@ -5,7 +5,7 @@ use super::leaders::interleave;
 use super::{Finalizer, REST, Story, assert_shown};
 use crate::api::Api;
 use crate::objects::{
-    at_priority, for_namespace, from_pool, in_namespace, key, mk_pool, mk_service, with_quota,
+    at_priority, for_namespace, from_pool, in_namespace, key, mk_pool, mk_service, resting, with_quota,
 };
 
 const STORIES: [Story; 4] = [
@@ -55,9 +55,8 @@ const STORIES: [Story; 4] = [
         name: "a pool turns from one namespace to another, of which one waits",
         finalizer: Finalizer::Off,
         before: |api| {
-            let mut pool = for_namespace(mk_pool("a", &["10.0.0.0/32"]), "default");
-            pool.spec.quarantine = REST;
-            api.put_pool(pool);
+            let pool = for_namespace(mk_pool("a", &["10.0.0.0/32"]), "default");
+            api.put_pool(resting(pool, REST));
             api.put_pool(for_namespace(mk_pool("b", &["10.0.1.0/32"]), "default"));
             api.create_service(mk_service("s1"));
             api.create_service(in_namespace(mk_service("s2"), "other"));
@@ -77,9 +76,8 @@ const STORIES: [Story; 4] = [
 
 /// A pool of two that lends a namespace so many, and one of one more.
 fn put_quota(api: &mut Api, most: u32) {
-    let mut pool = with_quota(mk_pool("a", &["10.0.0.0/31"]), most);
-    pool.spec.quarantine = REST;
-    api.put_pool(pool);
+    let pool = with_quota(mk_pool("a", &["10.0.0.0/31"]), most);
+    api.put_pool(resting(pool, REST));
     api.put_pool(mk_pool("b", &["10.0.1.0/32"]));
 }
 

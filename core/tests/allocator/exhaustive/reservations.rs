@@ -2,7 +2,7 @@
 
 use super::cuts::cut_everywhere;
 use super::leaders::interleave;
-use super::{Finalizer, Story, assert_shown, put_pools};
+use super::{Finalizer, Story, assert_shown, put_pools, put_services, reserve};
 use crate::api::Api;
 use crate::objects::{asking, ip, key, mk_reservation, mk_service};
 
@@ -26,10 +26,7 @@ const STORIES: [Story; 4] = [
     Story {
         name: "another address is reserved for one that has one",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-        },
+        before: |api| put_services(api, &["s1"]),
         then: |api| api.create_claim(mk_reservation("10.0.0.1", &["s1"])),
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.1")]);
@@ -58,16 +55,9 @@ const STORIES: [Story; 4] = [
     Story {
         name: "an address is reserved for another while it is held, and its holder goes",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_service("s1"));
-            api.create_service(mk_service("s2"));
-        },
+        before: |api| put_services(api, &["s1", "s2"]),
         then: |api| {
-            api.edit_claim(ip("10.0.0.0"), |claim| {
-                claim.spec.reserved = true;
-                claim.spec.reserved_for = vec![key("s2")];
-            });
+            reserve(api, "10.0.0.0", "s2");
             api.delete_service(&key("s1"));
         },
         end: |api| {

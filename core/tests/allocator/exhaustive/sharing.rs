@@ -2,7 +2,7 @@
 
 use super::cuts::cut_everywhere;
 use super::leaders::interleave;
-use super::{Finalizer, Story, assert_shown, put_pools};
+use super::{Finalizer, Story, assert_shown, put_pools, put_sharers};
 use crate::objects::{ip, key, mk_sharer};
 
 const STORIES: [Story; 4] = [
@@ -22,11 +22,7 @@ const STORIES: [Story; 4] = [
     Story {
         name: "one of two that share leaves, and another comes for its port",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_sharer("s1", "k", 80));
-            api.create_service(mk_sharer("s2", "k", 81));
-        },
+        before: put_sharers,
         then: |api| {
             api.delete_service(&key("s1"));
             api.create_service(mk_sharer("s3", "k", 80));
@@ -36,11 +32,7 @@ const STORIES: [Story; 4] = [
     Story {
         name: "both that share leave",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_sharer("s1", "k", 80));
-            api.create_service(mk_sharer("s2", "k", 81));
-        },
+        before: put_sharers,
         then: |api| {
             api.delete_service(&key("s1"));
             api.delete_service(&key("s2"));
@@ -50,11 +42,7 @@ const STORIES: [Story; 4] = [
     Story {
         name: "one of two that share takes the other's port",
         finalizer: Finalizer::Off,
-        before: |api| {
-            put_pools(api);
-            api.create_service(mk_sharer("s1", "k", 80));
-            api.create_service(mk_sharer("s2", "k", 81));
-        },
+        before: put_sharers,
         then: |api| {
             api.edit_service(&key("s2"), |service| {
                 service.request.ports = mk_sharer("s2", "k", 80).request.ports;

@@ -45,9 +45,7 @@ fn two_ports_freed_at_once_serve_two_that_wait_alike() {
 #[test]
 fn an_address_freed_for_one_that_shares_another_goes_to_the_next() {
     let mut world = World::new();
-    let mut pool = mk_pool("pool", &["1.2.3.0/31"]);
-    pool.spec.quarantine = Duration::from_secs(10);
-    world.api.put_pool(pool);
+    world.api.put_pool(resting(mk_pool("pool", &["1.2.3.0/31"]), 10));
     world.api.create_service(mk_sharer("a", "k", 80));
     world.api.create_service(mk_service("b"));
     world.run(SOON);
