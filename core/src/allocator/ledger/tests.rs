@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::address::Family;
 use crate::allocator::call::CallId;
-use crate::claim::{ClaimSpec, ClaimState, Holder};
+use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
 use crate::object::ResourceVersion;
 use crate::pool::allocation::Allocation;
 use crate::pool::{Pool, PoolSpec, Sharing};
