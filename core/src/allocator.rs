@@ -57,13 +57,16 @@ mod registry;
 mod release;
 mod retry;
 mod services;
+mod settle;
 mod sharers;
 mod shown;
 mod slot;
 mod status;
 mod subnets;
+mod surroundings;
 mod tenancy;
 mod throttle;
+mod view;
 mod waiting;
 mod waking;
 mod wish;
@@ -73,10 +76,8 @@ use std::net::IpAddr;
 
 pub use call::{Call, CallId, FinalizerEdit, Outcome, PoolPatch, ServicePatch, Stored};
 pub use event::{Event, Notice, Regarding};
+pub use view::{Sizes, Work};
 
-use crate::pool::layout::Layout;
-use crate::pool::{Pool, PoolName};
-use crate::reason::{Refusal, Refused};
 use crate::selector::Labels;
 use crate::service::ServiceKey;
 use crate::time::{Now, Time};
@@ -90,7 +91,7 @@ use registry::Registry;
 use services::ServiceEntry;
 use subnets::Subnets;
 use throttle::Throttle;
-use waiting::{Need, Waiting};
+use waiting::Waiting;
 
 /// The machine. See the module's documentation for how it is driven.
 ///
@@ -129,31 +130,6 @@ pub struct Options {
     /// A Service that holds addresses carries `service.kubernetes.io/load-balancer-cleanup`, so
     /// that it is not gone before its addresses are given back. Off: it is taken off every Service.
     pub service_finalizer: bool,
-}
-
-/// How much there is of everything, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Services that are known.
-    pub services: usize,
-    /// Those of them that wait for an address.
-    pub waiting: usize,
-    /// Addresses in use, at rest or being freed.
-    pub addresses: usize,
-    /// Calls under way.
-    pub calls: usize,
-}
-
-/// How much work was done since the start, for metrics: a machine that spins shows here before it
-/// shows anywhere else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// How many times a Service was decided about.
-    pub decisions: u64,
-    /// How many times an object was compared with what it should be.
-    pub looks: u64,
-    /// How many steps it took to find addresses to share.
-    pub steps: u64,
 }
 
 // === impl Allocator ===
@@ -248,187 +224,6 @@ impl Allocator {
     pub fn poll_timeout(&self) -> Option<Time> {
         let pause = self.throttle.pause_ends();
         pause.or(self.agenda.next_alarm()).filter(|_| self.is_synced)
-    }
-
-    /// How much there is of everything.
-    pub fn sizes(&self) -> Sizes {
-        Sizes {
-            services: self.services.len(),
-            waiting: self.waiting.len(),
-            addresses: self.ledger.len(),
-            calls: self.calls.len(),
-        }
-    }
-
-    /// How much work was done since the start.
-    pub fn work(&self) -> Work {
-        Work {
-            steps: self.ledger.steps(),
-            ..self.work
-        }
-    }
-
-    /// The addresses whose claims it takes to exist. It makes claims that a watch may never show,
-    /// so after a watch was cut it must be told about the deletion of each of these that the new
-    /// list lacks.
-    pub fn claims(&self) -> impl Iterator<Item = IpAddr> {
-        let slots = self.ledger.slots().filter(|(_, slot)| slot.live.is_some());
-        slots.map(|(address, _)| address)
-    }
-
-    /// How many Services do not have what they want, by the reason that their condition says.
-    pub fn refusals(&self) -> BTreeMap<Refused, usize> {
-        let mut refusals = BTreeMap::new();
-        for (_, entry) in self.services.iter() {
-            let refused = entry.decision.refusal.as_ref().map(|refusal| refusal.reason);
-            let contested = || entry.contest.rival().map(|_| Refused::StatusContested);
-            if let Some(reason) = refused.or_else(contested) {
-                *refusals.entry(reason).or_default() += 1;
-            }
-        }
-        refusals
-    }
-
-    /// What was decided about each Service: its addresses, and why they are not what it wants.
-    pub fn decisions(&self) -> impl Iterator<Item = (&ServiceKey, Vec<IpAddr>, Option<&Refusal>)> {
-        self.services.iter().map(|(key, entry)| {
-            let addresses = entry.decision.addresses.keys().copied().collect();
-            (key, addresses, entry.decision.refusal.as_ref())
-        })
-    }
-
-    /// Every list is complete: what is there is adopted first, since holders are decided about
-    /// before those who show an address, and these before those who have nothing.
-    fn sync(&mut self, now: Now) {
-        if self.is_synced {
-            return;
-        }
-        self.is_synced = true;
-        self.must_divide = true;
-        self.agenda.push(Task::Leftovers);
-        let lent = self
-            .ledger
-            .slots()
-            .filter(|(_, slot)| !slot.is_idle_reservation());
-        let recorded = lent.filter_map(|(_, slot)| slot.recorded_pool());
-        for pool in recorded {
-            if !self.pools.contains(pool) {
-                let end = self.pools.miss(pool, now.time);
-                self.agenda.set_alarm(Task::Vanished(pool.clone()), end);
-            }
-        }
-    }
-
-    /// A namespace has other labels than before: whom pools admit may have changed.
-    fn apply_namespace(&mut self, name: &str, labels: Option<Labels>) {
-        if self.namespaces.get(name) == labels.as_ref() {
-            return;
-        }
-        match labels {
-            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
-            None => self.namespaces.remove(name),
-        };
-        let from = self.services.keys_from(ServiceKey::new(name, ""));
-        let of_namespace = from.take_while(|key| *key.namespace == *name);
-        let keys: Vec<ServiceKey> = of_namespace.cloned().collect();
-        for key in keys {
-            self.want_decision(&key);
-        }
-    }
-
-    /// A Node has other addresses than before: pools may say so.
-    fn apply_node(&mut self, name: String, addresses: Option<BTreeSet<IpAddr>>) {
-        if self.nodes.get(&name) == addresses.as_ref() {
-            return;
-        }
-        match addresses {
-            Some(addresses) => self.nodes.insert(name, addresses),
-            None => self.nodes.remove(&name),
-        };
-        for pool in self.pools.names() {
-            self.agenda.push(Task::Pool(pool.clone()));
-        }
-    }
-
-    fn apply_pool(&mut self, pool: Pool) {
-        self.agenda.push(Task::Pool(pool.name.clone()));
-        if self.pools.apply(pool) {
-            self.must_divide = true;
-        }
-    }
-
-    fn delete_pool(&mut self, name: &PoolName, now: Now) {
-        if let Some(end) = self.pools.remove(name, now.time) {
-            self.agenda.set_alarm(Task::Vanished(name.clone()), end);
-            self.must_divide = true;
-        }
-    }
-
-    /// More work than one poll can need, however much has changed since the last one: each object
-    /// has a few others that it may call upon, and nothing calls upon itself.
-    fn enough_work(&self) -> u64 {
-        let objects = self.services.len() + self.departed.len() + self.ledger.len() + self.pools.len();
-        let per_object = 16;
-        self.work.looks + self.work.decisions + per_object * (objects as u64 + 8)
-    }
-
-    /// Decides whatever is undecided.
-    fn settle(&mut self) {
-        loop {
-            if std::mem::take(&mut self.must_divide) {
-                self.divide();
-            }
-            let changes = self.ledger.take_changes();
-            for pool in changes.pools {
-                self.note_vacancies(&pool);
-                self.wake(&pool);
-                self.agenda.push(Task::Pool(pool));
-            }
-            for (pool, namespace) in changes.quotas {
-                self.wake_namespace(&pool, &namespace);
-            }
-            for key in changes.keys {
-                self.wake_sharers(&key);
-            }
-            for address in changes.addresses {
-                for key in self.waiting.first(&Need::Address(address), u128::MAX) {
-                    self.want_decision(&key);
-                }
-                for key in self.ledger.shown().by(address) {
-                    self.agenda.push(Task::Service(key.clone()));
-                }
-            }
-            match self.agenda.next_undecided() {
-                Some(key) => {
-                    self.work.decisions += 1;
-                    self.decide_service(&key);
-                }
-                None => return,
-            }
-        }
-    }
-
-    /// Divides the addresses among the pools anew and decides about everything again. The one
-    /// place where an event costs as much as there are objects: people edit pools, not machines.
-    fn divide(&mut self) {
-        self.ledger.set_layout(Layout::compile(self.pools.stored()));
-        let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
-        for key in keys {
-            self.want_decision(&key);
-        }
-        let is_start = !std::mem::replace(&mut self.has_divided, true);
-        let addresses: Vec<IpAddr> = self.ledger.slots().map(|(address, _)| address).collect();
-        for address in addresses {
-            if is_start {
-                self.check_reservation(address, true);
-            }
-            self.agenda.push(Task::Claim(address));
-        }
-        let names: Vec<PoolName> = self.pools.names().cloned().collect();
-        for name in names {
-            self.note_vacancies(&name);
-            self.agenda.push(Task::Pool(name));
-        }
     }
 
     fn converge(&mut self, task: &Task, now: Now) -> Option<Call> {
