@@ -3,7 +3,8 @@
 //!
 //! There is one for each object, so what counts is how little one of them costs: the entries lie
 //! sorted in one piece that has no room to spare for the first, where a balanced tree keeps room
-//! for eleven. To insert takes longer the more there are.
+//! for eleven. To insert takes longer the more there are. The library `litemap` lays its maps out
+//! alike, but makes room for four with the first entry, and has no sets.
 
 use std::borrow::Borrow;
 use std::{iter, mem, slice, vec};
