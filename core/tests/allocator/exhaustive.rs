@@ -7,6 +7,7 @@ mod cuts;
 mod finalizer;
 mod leaders;
 mod lending;
+mod meanwhile;
 mod pools;
 mod reservations;
 mod sharing;
@@ -25,11 +26,16 @@ use crate::world::World;
 struct Story {
     name: &'static str,
     finalizer: Finalizer,
-    before: fn(&mut Api),
-    then: fn(&mut Api),
+    before: Edit,
+    then: Edit,
+    /// What people do after that, one by one, each at any moment.
+    meanwhile: &'static [Edit],
     /// Says what must be in the end, beside what must always be.
     end: fn(&Api),
 }
+
+/// Something that people do.
+type Edit = fn(&mut Api);
 
 /// Whether controllers set finalizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,8 +59,10 @@ pub(crate) fn check_write(before: &Objects, call: &Call, outcome: &Outcome) {
                 let claim = &before.claims.get(address);
                 let claim =
                     claim.unwrap_or_else(|| panic!("A1: {} shows {address} without a claim", patch.key));
+                let mut holders = claim.spec.holders.iter();
+                let is_named = holders.any(|it| it.service == patch.key && it.uid == patch.uid);
                 assert!(
-                    claim.names(&patch.key) && claim.spec.state == Some(ClaimState::Held),
+                    is_named && claim.spec.state == Some(ClaimState::Held),
                     "A1: {} shows {address}, which it does not hold: {claim:?}",
                     patch.key
                 );

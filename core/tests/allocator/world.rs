@@ -140,6 +140,11 @@ impl World {
         }
     }
 
+    /// How many changes a replica has not seen yet.
+    pub(crate) fn unseen(&self, replica: usize) -> usize {
+        self.replicas[replica].unseen(&self.api)
+    }
+
     /// Shows a replica the next change of a kind of object; false when it has seen all.
     pub(crate) fn deliver_one(&mut self, replica: usize, kind: Kind) -> bool {
         let replica = &mut self.replicas[replica];

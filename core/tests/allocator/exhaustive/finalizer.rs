@@ -17,6 +17,7 @@ const STORIES: [Story; 5] = [
             api.create_service(asking(mk_service("s2"), "10.0.0.0"));
         },
         then: |api| api.delete_service(&key("s1")),
+        meanwhile: &[],
         end: |api| {
             assert!(!api.services.contains_key(&key("s1")), "it is gone");
             assert_shown(api, &[("s2", "10.0.0.0")]);
@@ -28,6 +29,7 @@ const STORIES: [Story; 5] = [
         finalizer: Finalizer::On,
         before: |api| put_services(api, &["s1"]),
         then: |api| change(api, "s1", Eligibility::NotLoadBalancer),
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "")]);
             assert_finalizers(api, &[]);
@@ -43,6 +45,7 @@ const STORIES: [Story; 5] = [
             change(api, "s1", Eligibility::NotLoadBalancer);
             change(api, "s1", Eligibility::ForeignClass);
         },
+        meanwhile: &[],
         end: |api| {
             assert_finalizers(api, &[]);
             assert_eq!(api.claims.len(), 0);
@@ -53,6 +56,7 @@ const STORIES: [Story; 5] = [
         finalizer: Finalizer::TurnedOff,
         before: |api| put_services(api, &["s1", "s2"]),
         then: |api| api.delete_service(&key("s1")),
+        meanwhile: &[],
         end: |api| {
             assert!(!api.services.contains_key(&key("s1")), "it is gone");
             assert_shown(api, &[("s2", "10.0.0.1")]);
@@ -64,6 +68,7 @@ const STORIES: [Story; 5] = [
         finalizer: Finalizer::TurnedOn,
         before: |api| put_services(api, &["s1"]),
         then: |api| api.create_service(mk_service("s2")),
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1")]);
             assert_finalizers(api, &["s1", "s2"]);

@@ -18,6 +18,7 @@ const STORIES: [Story; 8] = [
                 api.create_service(mk_service(name));
             }
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1"), ("s3", "10.0.1.0")]),
     },
     Story {
@@ -27,6 +28,7 @@ const STORIES: [Story; 8] = [
         then: |api| {
             api.create_service(mk_dual_service("s1", FamilyPolicy::RequireDualStack, Family::V4));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0,fd00::")]),
     },
     Story {
@@ -37,6 +39,7 @@ const STORIES: [Story; 8] = [
             api.create_service(asking(mk_service("s4"), "10.0.0.0"));
         },
         then: |api| api.delete_service(&key("s1")),
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s2", "10.0.0.1"), ("s3", "10.0.1.0"), ("s4", "10.0.0.0")]),
     },
     Story {
@@ -44,6 +47,7 @@ const STORIES: [Story; 8] = [
         finalizer: Finalizer::Off,
         before: |api| put_services(api, &["s1"]),
         then: |api| ask(api, "s1", "10.0.1.0"),
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.1.0")]),
     },
     Story {
@@ -58,6 +62,7 @@ const STORIES: [Story; 8] = [
             ask(api, "s1", "10.0.0.1");
             ask(api, "s2", "10.0.0.0");
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1")]),
     },
     Story {
@@ -68,6 +73,7 @@ const STORIES: [Story; 8] = [
             change(api, "s1", Eligibility::NotLoadBalancer);
             api.create_service(asking(mk_service("s2"), "10.0.0.0"));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", ""), ("s2", "10.0.0.0")]),
     },
     Story {
@@ -78,6 +84,7 @@ const STORIES: [Story; 8] = [
             api.delete_service(&key("s1"));
             api.create_service(mk_service("s1"));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0")]),
     },
     Story {
@@ -89,6 +96,7 @@ const STORIES: [Story; 8] = [
             api.create_service(from_pool(mk_service("s2"), "a"));
         },
         then: |api| api.edit_pool("a", |pool| pool.spec.addresses = vec!["10.0.2.0/32".to_owned()]),
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.2.0"), ("s2", "")]),
     },
 ];

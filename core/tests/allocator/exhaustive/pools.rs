@@ -18,6 +18,7 @@ const STORIES: [Story; 4] = [
             api.create_service(from_pool(mk_service("s2"), "a"));
         },
         then: |api| api.delete_service(&key("s1")),
+        meanwhile: &[],
         end: |api| {
             let [address] = &api.shown(&key("s2"))[..] else {
                 panic!("s2 waits though the quota has room");
@@ -34,6 +35,7 @@ const STORIES: [Story; 4] = [
             api.create_service(mk_service("s2"));
             api.create_service(from_pool(mk_service("s3"), "a"));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.1.0"), ("s3", "")]),
     },
     Story {
@@ -49,6 +51,7 @@ const STORIES: [Story; 4] = [
                 api.create_service(mk_service(name));
             }
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.1.0"), ("s2", "10.0.0.0"), ("s3", "10.0.0.1")]),
     },
     Story {
@@ -66,6 +69,7 @@ const STORIES: [Story; 4] = [
                 pool.spec.allocation.namespaces = ["other".to_owned()].into();
             });
         },
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.1.0")]);
             let other = in_namespace(mk_service("s2"), "other").key;

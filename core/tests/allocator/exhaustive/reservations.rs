@@ -18,6 +18,7 @@ const STORIES: [Story; 4] = [
             api.create_service(asking(mk_service("s2"), "10.0.0.1"));
             api.create_service(mk_service("s1"));
         },
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.1"), ("s2", "")]);
             assert_reserved(api, "10.0.0.1", &["s1"]);
@@ -28,6 +29,7 @@ const STORIES: [Story; 4] = [
         finalizer: Finalizer::Off,
         before: |api| put_services(api, &["s1"]),
         then: |api| api.create_claim(mk_reservation("10.0.0.1", &["s1"])),
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.1")]);
             assert_reserved(api, "10.0.0.1", &["s1"]);
@@ -45,6 +47,7 @@ const STORIES: [Story; 4] = [
             api.delete_service(&key("s1"));
             api.create_service(mk_service("s1"));
         },
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.1")]);
             assert_reserved(api, "10.0.0.1", &["s1"]);
@@ -60,6 +63,7 @@ const STORIES: [Story; 4] = [
             reserve(api, "10.0.0.0", "s2");
             api.delete_service(&key("s1"));
         },
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s2", "10.0.0.0")]);
             assert_reserved(api, "10.0.0.0", &["s2"]);

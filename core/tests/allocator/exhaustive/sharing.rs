@@ -17,6 +17,7 @@ const STORIES: [Story; 4] = [
             api.create_service(mk_sharer("s2", "k", 81));
             api.create_service(mk_sharer("s3", "k", 82));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.0"), ("s3", "10.0.0.0")]),
     },
     Story {
@@ -27,6 +28,7 @@ const STORIES: [Story; 4] = [
             api.delete_service(&key("s1"));
             api.create_service(mk_sharer("s3", "k", 80));
         },
+        meanwhile: &[],
         end: |api| assert_shown(api, &[("s2", "10.0.0.0")]),
     },
     Story {
@@ -37,6 +39,7 @@ const STORIES: [Story; 4] = [
             api.delete_service(&key("s1"));
             api.delete_service(&key("s2"));
         },
+        meanwhile: &[],
         end: |api| assert_eq!(api.claims.len(), 0, "nothing is left of {:?}", api.claims),
     },
     Story {
@@ -48,6 +51,7 @@ const STORIES: [Story; 4] = [
                 service.request.ports = mk_sharer("s2", "k", 80).request.ports;
             });
         },
+        meanwhile: &[],
         end: |api| {
             assert_shown(api, &[("s1", "10.0.0.0"), ("s2", "10.0.0.1")]);
             assert_eq!(api.claims[&ip("10.0.0.0")].spec.holders.len(), 1);

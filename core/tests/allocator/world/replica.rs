@@ -107,6 +107,14 @@ impl Replica {
         found.map(|offset| start + offset)
     }
 
+    /// How many changes the watches have not shown yet.
+    pub(super) fn unseen(&self, api: &Api) -> usize {
+        let first = self.cursors.iter().copied().min().unwrap_or_default();
+        let events = api.log.iter().enumerate().skip(first);
+        let unseen = events.filter(|(index, event)| *index >= self.cursors[Kind::of(event) as usize]);
+        unseen.count()
+    }
+
     /// Has a watch go back by so many of its events and show them again.
     pub(crate) fn rewind(&mut self, api: &Api, kind: Kind, count: usize) {
         let cursor = &mut self.cursors[kind as usize];
