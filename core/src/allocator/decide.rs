@@ -261,6 +261,9 @@ impl<'a> Decider<'a> {
                 .collect()
         };
         let held = best(None);
+        if held.len() < 2 {
+            return held;
+        }
         let pools: BTreeSet<&PoolName> = held.values().collect();
         if pools.len() < 2 {
             return held;
