@@ -1,4 +1,25 @@
 //! What people do while the controller is still at work on what they did before.
+//!
+//! Each of these clauses of the allocator was taken out by itself, and this story was the first to fail:
+//!
+//! | clause | story |
+//! |---|---|
+//! | an address is let go after a write of our own (`may_be_overtaken`: not fenced) | a pool is emptied under one that has just come |
+//! | the same, for whoever is not the one whom the claim names (another identity, not met) | one that asks for nothing goes, and comes again |
+//! | not while a write of the status is under way | one moves to another pool, whose addresses change |
+//! | not while one is lost and may land (`must_write`) | one moves to another pool, whose addresses change |
+//! | not while it is shown | a pool is emptied under one that has just come |
+//! | who lost a write of the status writes again, and something that differs | a pool is emptied under one that has just come |
+//! | a write of a claim that is lost takes its fence off | one asks for another address, and for its own again |
+//! | claim before status: it names the Service | one goes, and comes again |
+//! | claim before status: by its identity | one goes, and comes again |
+//! | claim before status: no call for the claim is under way | one asks for another address, and for its own again |
+//! | claim before status: the claim is fenced | one asks for another address, and for its own again |
+//! | a claim that was only read lets nobody go (`is_unseen`) | one goes, and comes again (two leaders) |
+//! | who is gone from the watch is read before it is let go | a pool is emptied under one that has just come |
+//! | after a conflict, it is read again | one changes its type, and another comes for its address |
+//! | our marks go last, with the finalizer | one with the finalizer changes its class |
+//! | nothing is done before all lists are there | a pool is emptied under one that has just come |
 
 use ferrolb_core::request::Eligibility;
 
