@@ -91,8 +91,7 @@ impl Allocator {
             Verdict::Unread | Verdict::Present => Some(Call::ReadService(key.clone())),
             Verdict::Marked(service) => {
                 // The marks go with the finalizer: without them nobody would know whose that is.
-                let must_wait = service.status.has_finalizer && !self.is_let_go(key);
-                (!must_wait).then(|| {
+                (!self.keeps_finalizer(service)).then(|| {
                     Call::PatchService(ServicePatch {
                         key: key.clone(),
                         uid: service.uid.clone(),
@@ -100,7 +99,7 @@ impl Allocator {
                         ingress: None,
                         condition: None,
                         allocated_from: None,
-                        finalizer: match service.status.has_finalizer {
+                        finalizer: match self.has_our_finalizer(service) {
                             true => FinalizerEdit::Remove,
                             false => FinalizerEdit::Keep,
                         },
@@ -113,6 +112,9 @@ impl Allocator {
 
     /// A read, or a removal of our marks, found this.
     pub(super) fn judge_departed(&mut self, key: &ServiceKey, found: Option<Service>, now: Now) {
+        let is_marked = found
+            .as_ref()
+            .is_some_and(|service| service.carries_marks() || self.has_our_finalizer(service));
         let Some(departed) = self.departed.get_mut(key) else {
             return;
         };
@@ -126,9 +128,7 @@ impl Allocator {
                 }
                 // The watch shows, or is about to show, what is left on it.
                 Eligibility::ForeignClass => Verdict::Clean,
-                Eligibility::NotLoadBalancer if service.carries_marks() || service.status.has_finalizer => {
-                    Verdict::Marked(Box::new(service))
-                }
+                Eligibility::NotLoadBalancer if is_marked => Verdict::Marked(Box::new(service)),
                 Eligibility::NotLoadBalancer => Verdict::Clean,
             },
         };

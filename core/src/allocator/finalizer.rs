@@ -5,8 +5,8 @@
 //! finalizer is set by the write that first shows an address, and taken off once every claim has
 //! let the Service go and nobody answers any more; only then does a claim rest.
 //!
-//! The name is not ours alone. On a Service that somebody else serves it is theirs, unless our marks
-//! are on it yet.
+//! The name is not ours alone: other load balancers set it before they show anything. It is ours on a
+//! Service that we have given an address, which our annotation says for as long as the finalizer is on.
 
 use crate::allocator::Allocator;
 use crate::allocator::call::FinalizerEdit;
@@ -27,7 +27,7 @@ impl Allocator {
                 true => FinalizerEdit::Keep,
                 false => FinalizerEdit::Add,
             },
-            _ if !has_it || !self.is_finalizer_ours(service) => FinalizerEdit::Keep,
+            _ if !self.has_our_finalizer(service) => FinalizerEdit::Keep,
             // Whoever sets it again after we took it off is somebody else.
             Eligibility::Eligible if !self.options.service_finalizer => match entry.has_lost_finalizer {
                 true => FinalizerEdit::Keep,
@@ -51,7 +51,7 @@ impl Allocator {
             Eligibility::Eligible => self.options.service_finalizer && !holds,
             Eligibility::Deleting | Eligibility::NotLoadBalancer | Eligibility::ForeignClass => true,
         };
-        is_kept && service.status.has_finalizer && self.is_finalizer_ours(service)
+        is_kept && self.has_our_finalizer(service)
     }
 
     /// Whether no claim waits for a Service but for its finalizer: it shows no address, and nobody
@@ -72,13 +72,24 @@ impl Allocator {
         })
     }
 
-    /// Whether nothing says that somebody else serves a Service.
-    pub(super) fn is_finalizer_ours(&self, service: &Service) -> bool {
-        match service.request.eligibility {
-            Eligibility::Eligible | Eligibility::Deleting | Eligibility::NotLoadBalancer => {
-                service.status.ingress.is_empty() || self.explains(service)
-            }
-            Eligibility::ForeignClass => service.carries_marks(),
+    /// Whether our finalizer stays on a Service that loses its addresses until a claim lets it go.
+    pub(super) fn keeps_finalizer(&self, service: &Service) -> bool {
+        self.has_our_finalizer(service) && !self.is_let_go(&service.key)
+    }
+
+    /// Whether a Service has the finalizer, and something says that we have given it an address, and the
+    /// finalizer with it.
+    pub(super) fn has_our_finalizer(&self, service: &Service) -> bool {
+        if !service.status.has_finalizer {
+            return false;
         }
+        let key = &service.key;
+        let condition = service.status.condition.as_ref();
+        let is_told = condition.is_some_and(|condition| condition.status);
+        let is_named = |address| {
+            let slot = self.ledger.slot(address);
+            slot.is_some_and(|slot| slot.names(key) || slot.is_releasing_from(key))
+        };
+        service.status.allocated_from.is_some() || is_told || self.ledger.addresses_of(key).any(is_named)
     }
 }

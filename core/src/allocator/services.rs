@@ -203,8 +203,7 @@ impl Allocator {
         let Some(entry) = self.services.remove(key) else {
             return;
         };
-        let may_carry_finalizer =
-            entry.service.status.has_finalizer && self.is_finalizer_ours(&entry.service);
+        let may_carry_finalizer = self.has_our_finalizer(&entry.service);
         self.note_shown(key, &Exhibit::of(&entry.service), &Exhibit::default());
         self.forget_departed(key);
         if entry.may_be_marked || entry.may_carry_marks() || may_carry_finalizer {

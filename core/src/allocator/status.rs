@@ -95,10 +95,6 @@ impl Allocator {
     fn wanted_status(&self, entry: &ServiceEntry) -> Option<WantedStatus> {
         let service = &entry.service;
         let is_ours = self.explains(service);
-        let nothing = |ingress| WantedStatus {
-            ingress,
-            ..WantedStatus::as_it_is()
-        };
         match service.request.eligibility {
             Eligibility::ForeignClass => {
                 let ingress = || self.shows_known(service).then(Vec::new);
@@ -109,7 +105,8 @@ impl Allocator {
                 return service.carries_marks().then(|| self.farewell(service, None));
             }
             Eligibility::Deleting => {
-                return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
+                let ingress = || is_ours.then(Vec::new);
+                return (is_ours || service.carries_marks()).then(|| self.farewell(service, ingress()));
             }
             Eligibility::Eligible => {}
         }
@@ -117,7 +114,8 @@ impl Allocator {
         if decision.addresses.is_empty() {
             let Some(refusal) = &decision.refusal else {
                 // Headless: nothing, and nothing to complain about.
-                return (is_ours || service.carries_marks()).then(|| nothing(is_ours.then(Vec::new)));
+                let ingress = || is_ours.then(Vec::new);
+                return (is_ours || service.carries_marks()).then(|| self.farewell(service, ingress()));
             };
             if self.pools.is_empty() && !is_ours && !service.carries_marks() && !entry.must_write {
                 return None;
@@ -127,7 +125,10 @@ impl Allocator {
             return Some(WantedStatus {
                 ingress: (!leave_alone).then(Vec::new),
                 condition: Some(mk_condition(false, refusal.reason.as_str(), &refusal.message)),
-                allocated_from: None,
+                allocated_from: self
+                    .keeps_finalizer(service)
+                    .then(|| service.status.allocated_from.clone())
+                    .flatten(),
             });
         }
         let condition = match (&decision.refusal, entry.contest.rival()) {
@@ -153,12 +154,11 @@ impl Allocator {
     /// Our marks tell that it was ours. They go last, with the finalizer: without them nobody would
     /// know whose that is.
     fn farewell(&self, service: &Service, ingress: Option<Vec<IpAddr>>) -> WantedStatus {
-        let must_wait = service.status.has_finalizer && !self.is_let_go(&service.key);
         let nothing = WantedStatus {
             ingress,
             ..WantedStatus::as_it_is()
         };
-        match must_wait {
+        match self.keeps_finalizer(service) {
             true => WantedStatus {
                 condition: service.status.condition.clone(),
                 allocated_from: service.status.allocated_from.clone(),

@@ -149,8 +149,9 @@ fn without_the_option_it_is_taken_off_every_service_of_ours() {
     world.restart_with(false);
     world.run(SOON);
     assert!(!has_finalizer(&world, "s1"));
-    assert!(!has_finalizer(&world, "left"));
     assert_eq!(world.shown("s1"), ["1.2.3.0"]);
+    // We have never given it anything.
+    assert!(has_finalizer(&world, "left"));
     assert!(has_finalizer(&world, "foreign"));
     assert!(has_finalizer(&world, "served"));
     // Somebody else sets it: no quarrel.
@@ -310,5 +311,59 @@ fn a_service_of_another_type_whose_claim_somebody_deleted_is_not_stuck() {
         assert!(!world.api.services.contains_key(&key("s1")));
         assert_eq!(world.api.services[&key("s2")].status, ServiceStatus::default());
         world.assert_at_rest();
+    }
+}
+
+#[test]
+fn the_finalizer_of_a_load_balancer_that_has_not_shown_an_address_yet_stays() {
+    let closed = || {
+        let mut pool = mk_pool("closed", &["1.2.3.0/30"]);
+        pool.spec.auto_assign = false;
+        pool
+    };
+    let full = || mk_pool("full", &["1.2.3.0/32"]);
+    for (service_finalizer, pool) in [true, false]
+        .into_iter()
+        .flat_map(|option| [None, Some(closed()), Some(full())].map(|pool| (option, pool)))
+    {
+        let mut world = World::new();
+        world.restart_with(service_finalizer);
+        let is_full = pool.as_ref().is_some_and(|pool| pool.name == "full".into());
+        let has_pool = pool.is_some();
+        if let Some(pool) = pool {
+            world.api.put_pool(pool);
+        }
+        if is_full {
+            world.api.create_service(mk_service("holder"));
+            world.run(SOON);
+        }
+        let names = ["pending", "deleted", "retyped"];
+        for name in names {
+            let mut service = mk_service(name);
+            service.status.has_finalizer = true;
+            world.api.create_service(service);
+        }
+        let check = |world: &mut World| {
+            world.run(SOON);
+            for name in names {
+                assert!(has_finalizer(world, name), "{name} with {service_finalizer}");
+            }
+            let writes = world
+                .api
+                .writes
+                .iter()
+                .filter(|write| write.starts_with("PatchService"));
+            assert!(has_pool || writes.count() == 0, "{:?}", world.api.writes);
+        };
+        check(&mut world);
+        world.restart_with(service_finalizer);
+        check(&mut world);
+        world.api.delete_service(&key("deleted"));
+        world.api.edit_service(&key("retyped"), |service| {
+            service.request.eligibility = Eligibility::NotLoadBalancer;
+        });
+        check(&mut world);
+        world.restart_with(service_finalizer);
+        check(&mut world);
     }
 }
