@@ -37,6 +37,10 @@ fn a_value_that_the_chart_does_not_have_is_refused() {
             "at '/controller/replicas': minimum: got 0, want 1",
         ),
         (
+            r#"serviceFinalizer="yes""#,
+            "at '/serviceFinalizer': got string, want boolean",
+        ),
+        (
             r#"logFormat="xml""#,
             "at '/logFormat': value must be one of 'text', 'json'",
         ),
@@ -81,6 +85,21 @@ fn metrics_are_on_the_network_only_when_a_value_says_where() {
     assert!(!render(&[]).unwrap().contains("--metrics-bind"));
     let scraped = render(&["--set-string", "speaker.metricsBind=[::]:7982"]).unwrap();
     assert!(scraped.contains("- --metrics-bind=[::]:7982\n"), "{scraped}");
+}
+
+#[test]
+fn the_finalizer_of_services_is_off_unless_a_value_turns_it_on() {
+    for (arguments, argument) in [
+        (&[][..], "- --service-finalizer=false\n"),
+        (
+            &["--set", "serviceFinalizer=true"],
+            "- --service-finalizer=true\n",
+        ),
+    ] {
+        let rendered = render(arguments).unwrap();
+        assert!(rendered.contains(argument), "{argument} is not in {rendered}");
+        assert_eq!(rendered.matches("--service-finalizer").count(), 1, "{rendered}");
+    }
 }
 
 #[test]
