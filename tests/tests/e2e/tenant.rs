@@ -6,18 +6,28 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::{AddressClaim, AddressPool};
 use ferrolb_tests::lab::{Lab, eventually};
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 /// How long the controller may take: far longer than it does, for a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long something may take: what the product promises if `FERROLB_STRICT` says that this machine does
+/// nothing else, what is enough for a busy one otherwise.
+pub(crate) fn bound(promised: Duration, busy: Duration) -> Duration {
+    match std::env::var_os("FERROLB_STRICT") {
+        Some(_) => promised,
+        None => busy,
+    }
+}
 
 /// One namespace.
 #[derive(Clone)]
@@ -133,18 +143,11 @@ impl Tenant {
 
     /// Waits until a Service shows exactly these addresses, in this order, as VIPs.
     pub(crate) async fn shows(&self, name: &str, addresses: &[&str]) -> Result<Service> {
-        let wanted: Vec<Value> = addresses
-            .iter()
-            .map(|address| json!({ "ip": address, "ipMode": "VIP" }))
-            .collect();
+        let wanted = vips(addresses);
         eventually(PATIENCE, &format!("{name} shows {addresses:?}"), async || {
             let service = self.services().get(name).await?;
             let shown = shown(&service);
-            ensure!(
-                shown == json!(wanted),
-                "it shows {shown}, {:?}",
-                condition(&service)
-            );
+            ensure!(shown == wanted, "it shows {shown}, {:?}", condition(&service));
             Ok(service)
         })
         .await
@@ -153,20 +156,70 @@ impl Tenant {
     /// Waits until a Service shows nothing and its condition is False for this reason; returns the
     /// message.
     pub(crate) async fn is_refused(&self, name: &str, reason: &str) -> Result<String> {
-        eventually(
-            PATIENCE,
-            &format!("{name} is refused an address: {reason}"),
-            async || {
-                let service = self.services().get(name).await?;
-                let condition = condition(&service).context("it has no condition")?;
-                ensure!(
-                    condition.status == "False" && condition.reason == reason,
-                    "it says {condition:?}"
-                );
-                Ok(condition.message)
-            },
-        )
+        self.is_told(name, reason, Some(&[])).await
+    }
+
+    /// Waits until a Service shows exactly these addresses, and its condition is False all the same, for
+    /// this reason; returns the message.
+    pub(crate) async fn keeps(&self, name: &str, addresses: &[&str], reason: &str) -> Result<String> {
+        self.is_told(name, reason, Some(addresses)).await
+    }
+
+    /// Waits until a Service's condition is False for this reason; returns the message. What it shows is
+    /// looked at unless somebody else writes it, too.
+    pub(crate) async fn is_told(
+        &self,
+        name: &str,
+        reason: &str,
+        addresses: Option<&[&str]>,
+    ) -> Result<String> {
+        let wanted = addresses.map(vips);
+        let what = format!("{name} is told {reason} and shows {addresses:?}");
+        eventually(PATIENCE, &what, async || {
+            let service = self.services().get(name).await?;
+            let condition = condition(&service).context("it has no condition")?;
+            ensure!(
+                condition.status == "False" && condition.reason == reason,
+                "it says {condition:?}"
+            );
+            let shown = shown(&service);
+            ensure!(
+                wanted.as_ref().is_none_or(|wanted| shown == *wanted),
+                "it shows {shown}, {condition:?}"
+            );
+            Ok(condition.message)
+        })
         .await
+    }
+
+    /// The version of this namespace's Services as a whole, to ask [`Tenant::versions`] from.
+    pub(crate) async fn version(&self) -> Result<String> {
+        let list = self.services().list(&ListParams::default().limit(1)).await?;
+        list.metadata.resource_version.context("a list has a version")
+    }
+
+    /// Every version of every Service of this namespace after `since` and up to that of `last`, as a
+    /// watcher sees them.
+    pub(crate) async fn versions(&self, since: &str, last: &Service) -> Result<Vec<Service>> {
+        let mut events = self
+            .services()
+            .watch(&WatchParams::default().timeout(20), since)
+            .await?
+            .boxed();
+        let mut versions = Vec::new();
+        while let Some(event) = events.try_next().await? {
+            let service = match event {
+                WatchEvent::Added(service) | WatchEvent::Modified(service) => service,
+                WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(status) => bail!("the watch ends: {}", status.message),
+            };
+            let is_last = service.metadata.resource_version == last.metadata.resource_version;
+            versions.push(service);
+            if is_last {
+                return Ok(versions);
+            }
+        }
+        bail!("the watch ends before it has shown the last version")
     }
 
     pub(crate) async fn claim(&self, address: &str) -> Result<Option<AddressClaim>> {
@@ -298,6 +351,14 @@ pub(crate) fn shown(service: &Service) -> Value {
             .and_then(|balancer| balancer.ingress.clone())
             .unwrap_or_default()
     )
+}
+
+/// What a Service has in its status that shows these addresses as VIPs.
+fn vips(addresses: &[&str]) -> Value {
+    addresses
+        .iter()
+        .map(|address| json!({ "ip": address, "ipMode": "VIP" }))
+        .collect()
 }
 
 /// The number of a version: etcd counts all writes of a cluster in one sequence.
