@@ -5,6 +5,7 @@
 //! The two ways of being away take place side by side, each with a control plane of its own, since most
 //! of their time is waiting. `FERROLB_OUTAGES` says how long they last, in seconds: `5,60,300`, say.
 
+use std::env::VarError;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -19,9 +20,11 @@ use super::tenant::Tenant;
 /// Lease is lost, and watches are older than they may become.
 const OUTAGES: &str = "5,60";
 
-/// From the API server's being ready to a new Service's address; the product aims at 3 s, and this
-/// machine may be busy.
+/// From the API server's being ready to a new Service's address, on a machine that may be busy.
 const SERVED: Duration = Duration::from_secs(10);
+
+/// The same as the product promises it: whoever asks for outages of their own measures that.
+const PROMISED: Duration = Duration::from_secs(3);
 
 /// How long the Lease lasts, with some room.
 const LEASE: Duration = Duration::from_secs(10);
@@ -37,20 +40,26 @@ enum Away {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_service_is_served_seconds_after_the_api_server_is_back() -> Result<()> {
-    let outages = outages()?;
-    tokio::try_join!(is_away(Away::Killed, &outages), is_away(Away::Hung, &outages))?;
+    let (outages, served) = match std::env::var("FERROLB_OUTAGES") {
+        Ok(text) => (parse(&text)?, PROMISED),
+        Err(VarError::NotPresent) => (parse(OUTAGES)?, SERVED),
+        Err(error) => return Err(error).context("FERROLB_OUTAGES"),
+    };
+    tokio::try_join!(
+        is_away(Away::Killed, &outages, served),
+        is_away(Away::Hung, &outages, served)
+    )?;
     Ok(())
 }
 
-fn outages() -> Result<Vec<Duration>> {
-    let text = std::env::var("FERROLB_OUTAGES").unwrap_or_else(|_| OUTAGES.to_owned());
+fn parse(text: &str) -> Result<Vec<Duration>> {
     let seconds = text.split(',').map(|word| word.trim().parse());
     let seconds: Result<Vec<u64>, _> = seconds.collect();
     let seconds = seconds.with_context(|| format!("FERROLB_OUTAGES is {text}, no list of seconds"))?;
     Ok(seconds.into_iter().map(Duration::from_secs).collect())
 }
 
-async fn is_away(how: Away, outages: &[Duration]) -> Result<()> {
+async fn is_away(how: Away, outages: &[Duration], served: Duration) -> Result<()> {
     let (lab, controllers) = start_with(1, &[]).await?;
     let controller = &controllers[0];
     let tenant = Tenant::new(&lab, "away").await?;
@@ -66,14 +75,14 @@ async fn is_away(how: Away, outages: &[Duration]) -> Result<()> {
         ended?;
         let began = clock::now();
         let name = format!("s{}", number + 1);
-        eventually(SERVED, "the API server takes a Service", async || {
+        eventually(served, "the API server takes a Service", async || {
             tenant.service(&name, json!({})).await
         })
         .await?;
         tenant.shows(&name, &[&format!("10.28.0.{}", number + 1)]).await?;
         let took = began.elapsed();
         println!("{how:?} for {outage:?}: a new Service is served {took:?} after the API server is back");
-        ensure!(took < SERVED, "{how:?} for {outage:?}: it took {took:?}");
+        ensure!(took <= served, "{how:?} for {outage:?}: it took {took:?}");
         tenant.shows("s0", &["10.28.0.0"]).await?;
         assert_eq!(controller.process()?.pid(), pid, "it is the same process");
     }

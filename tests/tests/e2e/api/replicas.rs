@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::churn::Churn;
 use super::shared::start_with;
-use super::tenant::{PATIENCE, Tenant};
+use super::tenant::{PATIENCE, Tenant, bound};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_takes_over_from_a_leader_that_was_killed() -> Result<()> {
@@ -117,9 +117,11 @@ async fn a_leader_that_is_asked_to_end_hands_the_lease_over() -> Result<()> {
     Ok(())
 }
 
-/// From the death of a leader to a write of the other: the Lease runs 4 s, and the product aims at 5 s
-/// for all; this machine may be busy.
+/// From the death of a leader to a write of the other: the Lease runs 4 s, and this machine may be busy.
 const TAKEN_OVER: Duration = Duration::from_secs(12);
+
+/// The same as the product promises it.
+const PROMISED: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_moves() -> Result<()> {
@@ -142,13 +144,14 @@ async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_mo
         Ok(addresses)
     };
     let before = eventually(PATIENCE, "they are served", addresses).await?;
+    let taken_over = bound(PROMISED, TAKEN_OVER);
     for round in 0..3 {
         churn.goes_on(&mut random, 10..30).await?;
         let leader = leader(&controllers).await?;
         controllers[leader].kill()?;
         let began = clock::now();
         let other = &controllers[1 - leader];
-        eventually(TAKEN_OVER, "the other one leads", async || {
+        eventually(taken_over, "the other one leads", async || {
             ensure!(other.is_leading().await?, "it stands by");
             Ok(())
         })
@@ -156,7 +159,7 @@ async fn the_standby_goes_on_where_a_leader_was_killed_under_load_and_nothing_mo
         churn.goes_on(&mut random, 1..2).await?;
         let took = began.elapsed();
         println!("round {round}: the standby has written {took:?} after the leader was killed");
-        ensure!(took < TAKEN_OVER, "it took {took:?}");
+        ensure!(took <= taken_over, "it took {took:?}");
         ensure!(addresses().await? == before, "what was shown has moved");
         controllers[leader].start()?;
         controllers[leader].wait_ready().await?;
