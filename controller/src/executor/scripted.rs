@@ -10,11 +10,15 @@ use ferrolb_core::service::TrafficPolicy;
 use ferrolb_core::time::Timestamp;
 use ferrolb_runtime::scripted::{Answer, Asked, Script};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 
 const CLAIMS: &str = "/apis/ferrolb.io/v1alpha1/addressclaims";
 const SERVICES: &str = "/api/v1/services";
+
+/// What every call must end within, whatever the API server does; a timer has grains of a millisecond.
+const LONGEST: Duration = Duration::from_millis(20_001);
 
 fn mk_executor(script: &Script) -> Executor {
     let classes = Classes {
@@ -228,8 +232,18 @@ async fn each_answer_means_one_outcome_and_nothing_is_tried_twice() {
                 }
                 _ => expected,
             };
+            let began = Instant::now();
             let (outcome, _) = play(call.clone(), &line, answer.clone()).await;
             assert_eq!(outcome, expected, "{line} answered by {answer:?}");
+            // In the time of the test, which nothing but waiting lets pass.
+            let took = began.elapsed();
+            assert!(took <= LONGEST, "{line} answered by {answer:?} took {took:?}");
+            let is_waited_for = matches!(answer, Answer::Silence | Answer::Trickle);
+            assert_eq!(
+                took > Duration::ZERO,
+                is_waited_for,
+                "{line} answered by {answer:?} took {took:?}"
+            );
         }
     }
 }
