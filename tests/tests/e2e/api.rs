@@ -3,6 +3,8 @@
 use crate::{churn, tenant};
 
 mod adoption;
+mod arrival;
+mod automatic;
 mod chart;
 mod classes;
 mod crash;

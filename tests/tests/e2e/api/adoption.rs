@@ -4,6 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use ferrolb_tests::lab::eventually;
 use ferrolb_tests::lab::objects::holders;
+use ferrolb_tests::lab::product::Controller;
+use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::json;
 
@@ -26,6 +28,8 @@ async fn what_people_see_is_kept_and_what_happened_meanwhile_is_settled() -> Res
     tenant
         .has_events("Service", "lost-claim", &[["Normal", "Assigned"]])
         .await?;
+
+    is_restarted_unseen(&tenant, &mut controllers[0]).await?;
 
     controllers[0].kill()?;
     let before = [
@@ -114,6 +118,22 @@ async fn what_people_see_is_kept_and_what_happened_meanwhile_is_settled() -> Res
     tenant.delete("foreign").await?;
     tenant.claim_is("10.24.0.6", "Held").await?;
     Ok(())
+}
+
+/// Restarts a controller while nothing happens: whoever watches the Services sees nothing of it.
+async fn is_restarted_unseen(tenant: &Tenant, controller: &mut Controller) -> Result<()> {
+    let since = tenant.version().await?;
+    controller.kill()?;
+    controller.start()?;
+    controller.wait_ready().await?;
+    // It works: what is new is served.
+    tenant.service("new", json!({})).await?;
+    let last = tenant.shows("new", &["10.24.0.5"]).await?;
+    for version in tenant.versions(&since, &last).await? {
+        ensure!(version.name_any() == "new", "it was written to: {version:?}");
+    }
+    tenant.delete("new").await?;
+    tenant.has_no_claim("10.24.0.5").await
 }
 
 /// The one address that a Service gets.
