@@ -146,7 +146,7 @@ impl Allocator {
     /// Takes in one change.
     pub fn apply(&mut self, event: Event, now: Now) {
         match event {
-            Event::ServiceApplied(service) => self.apply_service(service, now),
+            Event::ServiceApplied(service) => self.apply_service(service),
             Event::ServiceDeleted(key) => self.delete_service(&key),
             Event::NamespaceApplied(name, labels) => self.apply_namespace(&name, Some(labels)),
             Event::NamespaceDeleted(name) => self.apply_namespace(&name, None),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::Call;
+use crate::allocator::contest::Parts;
 use crate::allocator::few::FewSet;
 use crate::allocator::slot::Slot;
 use crate::claim::{Claim, ClaimSpec, ClaimState, Holder};
@@ -114,6 +115,10 @@ impl Allocator {
             let uid = |claim: &Option<Arc<Claim>>| claim.as_ref().map(|claim| claim.uid.clone());
             slot.progress.is_fenced &= uid(&slot.live) == uid(&live);
             slot.progress.is_unseen &= live.is_some();
+            let specs = slot.live.as_ref().zip(live.as_ref());
+            let between =
+                |(old, new): (&Arc<Claim>, &Arc<Claim>)| Parts::between_claims(&old.spec, &new.spec);
+            slot.progress.contest.see(specs.map_or(Parts::CLAIM, between));
             slot.live = live;
             if !slot.is_releasing() {
                 slot.progress.withdraw_by = None;
@@ -183,6 +188,11 @@ impl Allocator {
 
     /// The next call for an address, if its claim is not what it should be.
     pub(super) fn converge_claim(&mut self, address: IpAddr, now: Now) -> Option<Call> {
+        let call = self.next_claim_call(address, now)?;
+        self.spare_contested(address, call, now)
+    }
+
+    fn next_claim_call(&mut self, address: IpAddr, now: Now) -> Option<Call> {
         self.check_reservation(address, false);
         let slot = self.ledger.slot(address)?;
         if slot.progress.call.is_some() {

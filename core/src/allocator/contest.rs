@@ -1,145 +1,168 @@
-//! Whether somebody else keeps writing a Service's status, and how patiently we repair it.
+//! Whether somebody else keeps changing back what we write, and how patiently we repair it.
 //!
-//! A status that is wiped once is repaired at once. A writer that reverts every repair must not
-//! draw us into a race: the pauses grow, and the condition names the writer.
+//! What is reverted once is repaired at once. A writer that reverts every repair must not draw us
+//! into a race: the pauses grow, and from the third time on people are told who it is.
+//!
+//! A revert is a change by somebody else to a part of an object that stood as we had written it,
+//! and that we still want otherwise. Each write of ours can be reverted once: what becomes of it
+//! after that is no news.
 
-use std::net::IpAddr;
+mod claim;
+mod parts;
+
 use std::time::Duration;
 
+pub(super) use parts::{Parts, say_same};
+
 use crate::allocator::retry::pause;
-use crate::request::ServiceStatus;
 use crate::time::Time;
 
 /// The pause before the second repair.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest pause between two repairs.
+/// The longest pause between two repairs of a status.
 const LONGEST: Duration = Duration::from_secs(300);
+/// The same of a claim: nodes go by it, so that who gives up must not be waited for as long.
+const LONGEST_CLAIM: Duration = Duration::from_secs(15);
 /// How many reverted writes make a contest: one is an accident, two may be.
 const REVERTS: u32 = 3;
-/// A status that stood for this many times the pause after the next is no longer contested.
+/// What stood for this many times the pause after the next is no longer contested.
 const CALM: u32 = 2;
 
-/// The history of one Service's status.
+/// The history of one object.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contest {
+    /// What we wrote last has landed, and no change of it was counted.
+    stands: bool,
+    /// What somebody else has changed of it since.
+    changed: Parts,
+    /// What was reverted lately: hardly ever anything.
+    quarrel: Option<Box<Quarrel>>,
+}
+
+/// Reverts that have not been forgotten.
+#[derive(Clone, Debug)]
+struct Quarrel {
     reverts: u32,
-    written: Option<(Vec<IpAddr>, Time)>,
-    not_before: Option<Time>,
+    not_before: Time,
+    /// When we wrote last, or are to.
+    since: Time,
+    parts: Parts,
     rival: Option<String>,
 }
 
 // === impl Contest ===
 
 impl Contest {
-    /// We wrote these addresses.
-    pub(super) fn write(&mut self, addresses: Option<Vec<IpAddr>>, now: Time) {
-        self.written = addresses.map(|addresses| (addresses, now));
-    }
-
-    /// The watch shows a status; `wanted` is what we still want it to be.
-    pub(super) fn see(&mut self, wanted: &[IpAddr], status: &ServiceStatus, now: Time) {
-        let shown = || status.ingress.iter().map(|entry| entry.address);
-        let stands = |wrote: &[IpAddr]| shown().eq(wrote.iter().copied().map(Some));
-        let Some((wrote, _)) = self.written.take_if(|(wrote, _)| !stands(wrote)) else {
-            return;
-        };
-        if wrote != wanted {
-            return;
+    /// A write of ours has landed, and this much of it has been changed already.
+    pub(super) fn write(&mut self, changed: Parts, now: Time) {
+        self.stands = true;
+        self.changed = changed;
+        if let Some(quarrel) = &mut self.quarrel {
+            quarrel.since = now;
         }
-        self.reverts = self.reverts.saturating_add(1);
-        self.rival.clone_from(&status.other_manager);
-        self.not_before = match self.reverts {
-            0 | 1 => None,
-            more => Some(now + pause(FIRST, LONGEST, more - 2)),
+    }
+
+    /// A write of ours went astray: nobody knows who makes the next change.
+    pub(super) fn lose(&mut self) {
+        self.stands = false;
+        self.changed = Parts::NONE;
+    }
+
+    /// The watch shows that somebody has changed this.
+    pub(super) fn see(&mut self, changed: Parts) {
+        if self.stands {
+            self.changed |= changed;
+        }
+    }
+
+    /// This is not as we want it. Answers what of it was reverted; `rival` is who may have changed
+    /// addresses.
+    pub(super) fn judge(&mut self, amiss: Parts, rival: Option<&str>, now: Time) -> Parts {
+        let reverted = std::mem::take(&mut self.changed) & amiss;
+        if reverted.is_empty() {
+            return reverted;
+        }
+        self.stands = false;
+        let quarrel = self.quarrel.get_or_insert_with(|| {
+            Box::new(Quarrel {
+                reverts: 0,
+                not_before: now,
+                since: now,
+                parts: Parts::NONE,
+                rival: None,
+            })
+        });
+        quarrel.parts |= reverted;
+        quarrel.reverts = quarrel.reverts.saturating_add(1);
+        quarrel.not_before = match quarrel.reverts {
+            0 | 1 => now,
+            more => now + quarrel.pause_after(more - 2),
         };
+        quarrel.since = quarrel.not_before;
+        // Of several who take turns one is named: to name each in turn would be news each time.
+        let is_named = quarrel.rival.is_some() && quarrel.reverts > REVERTS;
+        if let Some(rival) = rival.filter(|_| reverted.has(Parts::INGRESS) && !is_named) {
+            quarrel.rival = Some(rival.to_owned());
+        }
+        reverted
     }
 
-    /// Until when to leave the status alone.
+    /// Until when to leave the object alone.
     pub(super) fn wait(&self, now: Time) -> Option<Time> {
-        self.not_before.filter(|time| *time > now)
+        let not_before = self.quarrel.as_ref().map(|quarrel| quarrel.not_before);
+        not_before.filter(|time| *time > now)
     }
 
-    /// When what we wrote will have stood long enough; `None` when nothing was reverted.
+    /// When what we write will have stood long enough; `None` when nothing was reverted.
     pub(super) fn calm_at(&self) -> Option<Time> {
-        let (_, since) = self.written.as_ref().filter(|_| self.reverts > 0)?;
-        Some(*since + pause(FIRST, LONGEST, self.reverts) * CALM)
+        let quarrel = self.quarrel.as_ref()?;
+        Some(quarrel.since + quarrel.pause_after(quarrel.reverts) * CALM)
     }
 
     /// Forgets what has been calm for long enough.
     pub(super) fn calm_down(&mut self, now: Time) {
         if self.calm_at().is_some_and(|calm| calm <= now) {
-            self.reverts = 0;
-            self.not_before = None;
-            self.rival = None;
+            self.quarrel = None;
         }
     }
 
-    /// Who contests the status, if anybody does.
-    pub(super) fn rival(&self) -> Option<&str> {
-        (self.reverts >= REVERTS).then(|| self.rival.as_deref().unwrap_or("somebody"))
+    /// Whether the last revert is the one that makes it a contest.
+    pub(super) fn has_just_begun(&self) -> bool {
+        let mut quarrel = self.quarrel.iter();
+        quarrel.any(|quarrel| quarrel.reverts == REVERTS)
+    }
+
+    /// Who contests what of the object, if anybody does.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let quarrel = self.quarrel.as_ref()?;
+        let rival = quarrel.rival.as_deref().unwrap_or("somebody");
+        let advice = if quarrel.rival.is_some() {
+            "let one of the two load balancers ignore this Service"
+        } else {
+            "look who writes it (kubectl get -o yaml --show-managed-fields), and have that leave it alone"
+        };
+        let name = quarrel.parts.name();
+        (quarrel.reverts >= REVERTS).then(|| format!("{rival} keeps changing {name} back: {advice}"))
+    }
+
+    /// Whether anybody contests the object.
+    pub(super) fn is_contested(&self) -> bool {
+        let mut quarrel = self.quarrel.iter();
+        quarrel.any(|quarrel| quarrel.reverts >= REVERTS)
+    }
+}
+
+// === impl Quarrel ===
+
+impl Quarrel {
+    fn pause_after(&self, doublings: u32) -> Duration {
+        let longest = match self.parts.has(Parts::CLAIM) {
+            true => LONGEST_CLAIM,
+            false => LONGEST,
+        };
+        pause(FIRST, longest, doublings)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WROTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-
-    fn at(seconds: u64) -> Time {
-        Time::from_millis(seconds * 1000)
-    }
-
-    fn mk_wiped() -> ServiceStatus {
-        ServiceStatus {
-            other_manager: Some("rival".to_owned()),
-            ..ServiceStatus::default()
-        }
-    }
-
-    fn revert(contest: &mut Contest, now: Time) -> Option<Time> {
-        contest.write(Some(vec![WROTE]), now);
-        contest.see(&[WROTE], &mk_wiped(), now);
-        contest.wait(now)
-    }
-
-    #[test]
-    fn the_first_revert_is_repaired_at_once_and_the_next_ever_later() {
-        let mut contest = Contest::default();
-        assert_eq!(contest.calm_at(), None);
-        let waits: Vec<_> = (0..12).map(|_| revert(&mut contest, Time::ZERO)).collect();
-        assert_eq!(
-            waits[..5],
-            [None, Some(at(1)), Some(at(2)), Some(at(4)), Some(at(8))]
-        );
-        assert_eq!(waits[11], Some(at(300)));
-    }
-
-    #[test]
-    fn the_third_revert_names_the_rival_and_a_calm_time_forgets_it() {
-        let mut contest = Contest::default();
-        for _ in 0..2 {
-            revert(&mut contest, Time::ZERO);
-        }
-        assert_eq!(contest.rival(), None);
-        revert(&mut contest, Time::ZERO);
-        assert_eq!(contest.rival(), Some("rival"));
-        contest.write(Some(vec![WROTE]), at(10));
-        let calm = contest.calm_at().expect("it was reverted");
-        assert_eq!(calm, at(26));
-        contest.calm_down(at(25));
-        assert_eq!(contest.rival(), Some("rival"));
-        contest.calm_down(calm);
-        assert_eq!((contest.rival(), contest.wait(at(26))), (None, None));
-    }
-
-    #[test]
-    fn what_we_want_no_more_is_not_contested() {
-        let mut contest = Contest::default();
-        for _ in 0..5 {
-            contest.write(Some(vec![WROTE]), Time::ZERO);
-            contest.see(&[], &mk_wiped(), Time::ZERO);
-        }
-        assert_eq!((contest.rival(), contest.wait(Time::ZERO)), (None, None));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, CallId, FinalizerEdit, Outcome, Stored};
+use crate::allocator::contest::Parts;
 use crate::allocator::event::{Notice, Regarding};
 use crate::object::{ResourceVersion, Uid};
 use crate::pool::PoolName;
@@ -49,8 +50,6 @@ pub(super) struct StatusWrite {
     uid: Uid,
     /// The version that it is based on.
     base: ResourceVersion,
-    /// The addresses that are written; `None` = they stay as they are.
-    addresses: Option<Vec<IpAddr>>,
     finalizer: FinalizerEdit,
 }
 
@@ -76,7 +75,6 @@ impl UnderWay {
                 key: key.clone(),
                 uid: patch.uid.clone(),
                 base: patch.resource_version.clone(),
-                addresses: patch.ingress.clone(),
                 finalizer: patch.finalizer,
             })),
             (Task::Departed(key), _) => Some(Self::Departed(key.clone())),
@@ -130,6 +128,10 @@ impl Allocator {
                     (ClaimCall::Update(base), Stored::Claim(claim)) => claim.resource_version != *base,
                     (ClaimCall::Update(_) | ClaimCall::Read | ClaimCall::Delete(_), _) => false,
                 };
+                let changed = match &*stored {
+                    Stored::Claim(claim) => self.changed_since(claim),
+                    _ => Parts::NONE,
+                };
                 match (*stored, call) {
                     (Stored::Claim(claim), ClaimCall::Read) => self.read_claim(claim),
                     (Stored::Claim(claim), _) => self.apply_claim(claim),
@@ -140,6 +142,9 @@ impl Allocator {
                 self.ledger.note(address, |progress| {
                     progress.must_read = false;
                     progress.is_fenced |= is_written;
+                    if is_written {
+                        progress.contest.write(changed, now.time);
+                    }
                     progress.retry.succeed();
                     if is_update && !is_written {
                         // It changed nothing, because it came within the second of the last one.
@@ -166,6 +171,9 @@ impl Allocator {
             Outcome::Unknown => self.ledger.note(address, |progress| {
                 progress.must_read = true;
                 progress.is_fenced &= matches!(call, ClaimCall::Read | ClaimCall::Create);
+                if !matches!(call, ClaimCall::Read) {
+                    progress.contest.lose();
+                }
                 progress.retry.lose(now.time);
                 progress.call = None;
             }),
@@ -215,7 +223,6 @@ impl Allocator {
             key,
             uid,
             base,
-            addresses,
             finalizer,
         } = write;
         let Some(entry) = self.services.get_mut(&key).filter(|entry| entry.call == Some(id)) else {
@@ -242,15 +249,20 @@ impl Allocator {
                     }
                     entry.has_lost_finalizer |= finalizer == FinalizerEdit::Remove;
                     let told = entry.told.take().flatten();
-                    entry.contest.write(addresses, now.time);
                     let shown = &entry.service;
-                    if service.resource_version.is_older_than(&shown.resource_version) {
-                        // The watch was faster, and shows what somebody made of it since.
-                        let wanted: Vec<IpAddr> = entry.decision.addresses.keys().copied().collect();
-                        entry.contest.see(&wanted, &shown.status, now.time);
-                    }
+                    let is_overtaken = service.resource_version.is_older_than(&shown.resource_version);
+                    // The watch was faster, and shows what somebody made of it since.
+                    let changed = match is_overtaken {
+                        true => Parts::between(&service.status, &shown.status),
+                        false => Parts::NONE,
+                    };
+                    let condition = service.status.condition.clone();
                     self.notice_service(told.as_ref(), &service);
-                    self.apply_service(service, now);
+                    self.apply_service(service);
+                    if let Some(entry) = self.services.get_mut(&key) {
+                        entry.contest.write(changed, now.time);
+                        entry.told = changed.has(Parts::CONDITION).then_some(condition);
+                    }
                 }
             }
             Outcome::AlreadyExists | Outcome::Conflict | Outcome::NotFound => {
@@ -261,6 +273,7 @@ impl Allocator {
             Outcome::Unknown => {
                 entry.must_write = true;
                 entry.retry.lose(now.time);
+                entry.contest.lose();
             }
             Outcome::Throttled(_) => {}
             Outcome::Rejected(message) => {

@@ -4,6 +4,7 @@
 //! the same before and after.
 
 use crate::allocator::call::CallId;
+use crate::allocator::contest::Contest;
 use crate::allocator::retry::Retry;
 use crate::time::Time;
 
@@ -28,4 +29,6 @@ pub(super) struct Progress {
     pub(super) is_withdrawn: bool,
     /// Pauses after calls that did not work.
     pub(super) retry: Retry,
+    /// Whether somebody else keeps changing back what we write.
+    pub(super) contest: Contest,
 }

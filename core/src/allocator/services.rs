@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::allocator::Allocator;
 use crate::allocator::agenda::{Standing, Task};
 use crate::allocator::call::CallId;
-use crate::allocator::contest::Contest;
+use crate::allocator::contest::{Contest, Parts};
 use crate::allocator::decide::{Decision, Surroundings, decide};
 use crate::allocator::few::FewSet;
 use crate::allocator::retry::Retry;
@@ -13,10 +13,10 @@ use crate::allocator::slot::Slot;
 use crate::allocator::tenancy::Neighbors;
 use crate::claim::Holder;
 use crate::condition::Condition;
+use crate::reason::{Refusal, Refused};
 use crate::request::{Eligibility, Service};
 use crate::selector::Labels;
 use crate::service::ServiceKey;
-use crate::time::Now;
 
 /// One Service, what was decided about it, and the writing of its status.
 #[derive(Clone, Debug)]
@@ -44,12 +44,13 @@ pub(super) struct ServiceEntry {
     pub(super) awaits_newer: bool,
     /// Pauses after calls that did not work.
     pub(super) retry: Retry,
-    /// Whether somebody else keeps writing its status.
+    /// Whether somebody else keeps changing back what we write.
     pub(super) contest: Contest,
     /// We took the finalizer off.
     pub(super) has_lost_finalizer: bool,
-    /// The condition that people have last heard of, while a write of another one is under way:
-    /// the watch may show the new one before the write has ended.
+    /// The condition that people have last heard of, while it may be another than the one that is
+    /// shown: a write is under way, and the watch may show what it does before it has ended; or
+    /// somebody has changed it.
     pub(super) told: Option<Option<Condition>>,
 }
 
@@ -103,6 +104,56 @@ impl ServiceEntry {
             .any(|entry| entry.address == Some(address))
     }
 
+    /// Somebody, perhaps we, has made this of it.
+    fn note_change(&mut self, after: &Service) {
+        let before = &self.service;
+        if before.request.eligibility != after.request.eligibility {
+            // Who gives its addresses back does not wait for anybody.
+            self.contest = Contest::default();
+        }
+        if before.status == after.status {
+            return;
+        }
+        let changed = Parts::between(&before.status, &after.status);
+        if changed.has(Parts::CONDITION) && self.told.is_none() && before.status.condition.is_some() {
+            self.told = Some(before.status.condition.clone());
+        }
+        self.contest.see(changed);
+    }
+
+    /// Why it does not have what it wants, or not for long: what its condition says then.
+    ///
+    /// Who shows an address loses it again and again, which matters most. Who has none must
+    /// first know why.
+    pub(super) fn complaint(&self) -> Option<Refusal> {
+        let contested = self.contest.complaint();
+        let (reason, message) = match (&self.decision.refusal, contested) {
+            (None, None) => return None,
+            (Some(refusal), None) => return Some(refusal.clone()),
+            (None, Some(contested)) => (self.reason()?, contested),
+            (Some(refusal), Some(contested)) => match self.decision.addresses.is_empty() {
+                true => (
+                    refusal.reason,
+                    format!("{}; besides, {contested}", refusal.message),
+                ),
+                false => (
+                    self.reason()?,
+                    format!("{contested}; besides, {}", refusal.message),
+                ),
+            },
+        };
+        Some(Refusal { reason, message })
+    }
+
+    /// The reason of the same.
+    pub(super) fn reason(&self) -> Option<Refused> {
+        let holds = !self.decision.addresses.is_empty();
+        if holds && self.contest.is_contested() {
+            return Some(Refused::StatusContested);
+        }
+        self.decision.refusal.as_ref().map(|refusal| refusal.reason)
+    }
+
     /// Whether our marks are on it, or on their way.
     pub(super) fn may_carry_marks(&self) -> bool {
         self.call.is_some() || self.must_write || self.service.carries_marks()
@@ -140,7 +191,7 @@ impl ServiceEntry {
 
 impl Allocator {
     /// Takes in a version of a Service.
-    pub(super) fn apply_service(&mut self, service: Service, now: Now) {
+    pub(super) fn apply_service(&mut self, service: Service) {
         let known = self.services.get(&service.key).map(|entry| &entry.service);
         let is_news = known.is_none_or(|known| {
             let (old, new) = (&known.resource_version, &service.resource_version);
@@ -152,14 +203,14 @@ impl Allocator {
         let key = service.key.clone();
         let before = known.map(Exhibit::of).unwrap_or_default();
         let after = Exhibit::of(&service);
-        self.take_version(service, now);
+        self.take_version(service);
         if before != after {
             self.note_shown(&key, &before, &after);
         }
     }
 
     /// Keeps a version of a Service that is newer than the one before.
-    fn take_version(&mut self, service: Service, now: Now) {
+    fn take_version(&mut self, service: Service) {
         let key = service.key.clone();
         let may_be_marked = self.forget_departed(&key);
         let Some(entry) = self.services.get_mut(&key) else {
@@ -188,10 +239,7 @@ impl Allocator {
             self.agenda.push(Task::Service(key.clone()));
         }
         let has_changed = entry.service.request != service.request || entry.service.status != service.status;
-        if entry.service.status != service.status {
-            let wanted = entry.decision.addresses.keys().copied().collect::<Vec<_>>();
-            entry.contest.see(&wanted, &service.status, now.time);
-        }
+        entry.note_change(&service);
         entry.service = service;
         if has_changed {
             self.want_decision(&key);

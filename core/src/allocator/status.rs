@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::allocator::Allocator;
 use crate::allocator::agenda::Task;
 use crate::allocator::call::{Call, FinalizerEdit, ServicePatch};
+use crate::allocator::contest::{Parts, say_same};
 use crate::allocator::event::{Notice, Regarding};
 use crate::allocator::few::FewMap;
 use crate::allocator::pool_status::keep_since;
@@ -12,7 +13,6 @@ use crate::allocator::services::ServiceEntry;
 use crate::claim::ClaimState;
 use crate::condition::Condition;
 use crate::pool::PoolName;
-use crate::reason::Refused;
 use crate::request::{Eligibility, Ingress, Service, ServiceStatus};
 use crate::service::ServiceKey;
 use crate::time::{Now, Timestamp};
@@ -34,24 +34,31 @@ pub(super) struct WantedStatus {
 impl Allocator {
     /// The next call for a Service, if its status is not what it should be.
     pub(super) fn converge_service(&mut self, key: &ServiceKey, now: Now) -> Option<Call> {
-        let entry = self.services.get_mut(key)?;
-        entry.contest.calm_down(now.time);
-        if let Some(time) = entry.contest.calm_at() {
+        self.services.get_mut(key)?.contest.calm_down(now.time);
+        let call = self.next_service_call(key, now);
+        if let Some(time) = self.services.get(key)?.contest.calm_at() {
             self.agenda.set_alarm(Task::Service(key.clone()), time);
         }
+        call
+    }
+
+    fn next_service_call(&mut self, key: &ServiceKey, now: Now) -> Option<Call> {
         let entry = self.services.get(key)?;
         if entry.call.is_some() || !self.is_confirmed(entry) {
             return None;
         }
         let finalizer = self.finalizer_edit(entry);
-        let must_write = entry.must_write || finalizer != FinalizerEdit::Keep;
-        let wanted = self
-            .wanted_status(entry)
-            .or_else(|| {
-                let is_foreign = entry.service.request.eligibility == Eligibility::ForeignClass;
-                (must_write && !is_foreign).then(WantedStatus::as_it_is)
-            })
-            .filter(|wanted| must_write || !wanted.is_shown_by(&entry.service.status));
+        let mut wanted = self.needed_status(entry, finalizer);
+        let status = &entry.service.status;
+        let amiss = wanted.as_ref().map_or(Parts::NONE, |wanted| wanted.amiss(status))
+            | Parts::FINALIZER.when(finalizer != FinalizerEdit::Keep);
+        let entry = self.services.get_mut(key)?;
+        let rival = entry.service.status.other_manager.as_deref();
+        if !entry.contest.judge(amiss, rival, now.time).is_empty() {
+            // Now there may be more to say.
+            wanted = self.needed_status(self.services.get(key)?, finalizer);
+        }
+        let entry = self.services.get(key)?;
         let Some(wanted) = wanted else {
             // What it no longer has can go now.
             for address in self.ledger.addresses_of(key) {
@@ -71,6 +78,17 @@ impl Allocator {
             entry.told.get_or_insert_with(told);
         }
         Some(Call::PatchService(patch))
+    }
+
+    /// What a Service's status should say, if it has to be written.
+    fn needed_status(&self, entry: &ServiceEntry, finalizer: FinalizerEdit) -> Option<WantedStatus> {
+        let must_write = entry.must_write || finalizer != FinalizerEdit::Keep;
+        self.wanted_status(entry)
+            .or_else(|| {
+                let is_foreign = entry.service.request.eligibility == Eligibility::ForeignClass;
+                (must_write && !is_foreign).then(WantedStatus::as_it_is)
+            })
+            .filter(|wanted| must_write || !wanted.amiss(&entry.service.status).is_empty())
     }
 
     /// Whether every address that a Service should have is its own by the API server's word, and
@@ -111,8 +129,10 @@ impl Allocator {
             Eligibility::Eligible => {}
         }
         let decision = &entry.decision;
+        let complaint = entry.complaint();
+        let complaint = complaint.map(|it| mk_condition(false, it.reason.as_str(), &it.message));
         if decision.addresses.is_empty() {
-            let Some(refusal) = &decision.refusal else {
+            let Some(complaint) = complaint else {
                 // Headless: nothing, and nothing to complain about.
                 let ingress = || is_ours.then(Vec::new);
                 return (is_ours || service.carries_marks()).then(|| self.farewell(service, ingress()));
@@ -124,27 +144,17 @@ impl Allocator {
             let leave_alone = !is_ours && !service.status.ingress.is_empty();
             return Some(WantedStatus {
                 ingress: (!leave_alone).then(Vec::new),
-                condition: Some(mk_condition(false, refusal.reason.as_str(), &refusal.message)),
+                condition: Some(complaint),
                 allocated_from: self
                     .keeps_finalizer(service)
                     .then(|| service.status.allocated_from.clone())
                     .flatten(),
             });
         }
-        let condition = match (&decision.refusal, entry.contest.rival()) {
-            (Some(refusal), _) => mk_condition(false, refusal.reason.as_str(), &refusal.message),
-            (None, Some(rival)) => mk_condition(
-                false,
-                Refused::StatusContested.as_str(),
-                &format!(
-                    "{rival} keeps changing status.loadBalancer back: let one of the two load balancers ignore this Service"
-                ),
-            ),
-            (None, None) => mk_condition(true, ASSIGNED, &describe(&decision.addresses)),
-        };
+        let assigned = || mk_condition(true, ASSIGNED, &describe(&decision.addresses));
         Some(WantedStatus {
             ingress: Some(decision.addresses.keys().copied().collect()),
-            condition: Some(condition),
+            condition: Some(complaint.unwrap_or_else(assigned)),
             allocated_from: decision.addresses.values().next().cloned(),
         })
     }
@@ -219,17 +229,16 @@ impl WantedStatus {
         }
     }
 
-    fn is_shown_by(&self, status: &ServiceStatus) -> bool {
+    /// What a status says otherwise.
+    fn amiss(&self, status: &ServiceStatus) -> Parts {
         let ingress = self.ingress.as_ref().is_none_or(|wanted| {
             let wanted = wanted.iter().copied().map(Ingress::vip);
             wanted.eq(status.ingress.iter().cloned())
         });
-        let condition = match (&self.condition, &status.condition) {
-            (Some(wanted), Some(shown)) => wanted.says_same(shown),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        ingress && condition && self.allocated_from == status.allocated_from
+        let condition = say_same(self.condition.as_ref(), status.condition.as_ref());
+        Parts::INGRESS.when(!ingress)
+            | Parts::CONDITION.when(!condition)
+            | Parts::ANNOTATION.when(self.allocated_from != status.allocated_from)
     }
 
     fn into_patch(self, entry: &ServiceEntry, finalizer: FinalizerEdit, now: Timestamp) -> ServicePatch {

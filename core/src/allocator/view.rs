@@ -65,9 +65,7 @@ impl Allocator {
     pub fn refusals(&self) -> BTreeMap<Refused, usize> {
         let mut refusals = BTreeMap::new();
         for (_, entry) in self.services.iter() {
-            let refused = entry.decision.refusal.as_ref().map(|refusal| refusal.reason);
-            let contested = || entry.contest.rival().map(|_| Refused::StatusContested);
-            if let Some(reason) = refused.or_else(contested) {
+            if let Some(reason) = entry.reason() {
                 *refusals.entry(reason).or_default() += 1;
             }
         }

@@ -48,8 +48,8 @@ pub enum Refused {
     NoDualStackPool,
     /// A pool cannot lend because one of its entries means nothing.
     PoolInvalid,
-    /// Somebody else keeps writing the Service's status: it has its address, but does not show it
-    /// for long.
+    /// Somebody else keeps changing back what we write on the Service: it has its address, and may
+    /// not show it for long.
     StatusContested,
 }
 

@@ -12,14 +12,14 @@ use std::time::Duration;
 use ferrolb_core::allocator::{Call, Options, Outcome};
 use ferrolb_core::claim::Claim;
 use ferrolb_core::pool::PoolName;
-use ferrolb_core::request::{Eligibility, Ingress, ServiceRequest};
+use ferrolb_core::request::{Eligibility, ServiceRequest};
 use ferrolb_core::service::ServiceKey;
 
 use crate::api::Api;
 use crate::objects::ip;
 use crate::oracle::subnets::subnet_of;
 use crate::world::{Kind, Replica, World};
-pub(crate) use step::{Calling, Deed, Fate, Meddling, Step, Vandalism, Watching};
+pub(crate) use step::{Calling, Deed, Fate, Meddling, StatusEdit, Step, Vandalism, Watching};
 
 /// A world with writes that may still land.
 #[derive(Debug)]
@@ -228,12 +228,9 @@ impl History {
                     vandalism.act(&mut self.world.api, *address, now);
                 }
             }
-            Meddling::EditStatus(number, address) => {
+            Meddling::EditStatus(number, edit) => {
                 if let Some(key) = service(number) {
-                    self.world.api.edit_service(&key, |service| {
-                        service.status.ingress = address.into_iter().map(Ingress::vip).collect();
-                        service.status.other_manager = Some("somebody".to_owned());
-                    });
+                    edit.act(&mut self.world.api, &key);
                 }
             }
         }

@@ -16,6 +16,7 @@ mod admission;
 mod allocation;
 mod api;
 mod class;
+mod contested;
 mod crashes;
 mod examples;
 mod exhaustive;

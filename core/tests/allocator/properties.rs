@@ -18,7 +18,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::RngSeed;
 
-use crate::history::{Calling, Deed, Fate, History, Meddling, Step, Vandalism, Watching, addresses};
+use crate::history::{
+    Calling, Deed, Fate, History, Meddling, StatusEdit, Step, Vandalism, Watching, addresses,
+};
 use crate::objects::{ip, mk_pool, mk_reservation};
 use crate::unreadable::make_unreadable;
 use crate::world::Kind;
@@ -160,9 +162,21 @@ fn any_vandalism() -> impl Strategy<Value = Meddling> {
         Just(Vandalism::DateForward),
     ];
     let shown = prop_oneof![Just(None), select(addresses()).prop_map(Some)];
+    let status = prop_oneof![
+        2 => shown.prop_map(StatusEdit::Show),
+        3 => select(vec![
+            StatusEdit::Reform,
+            StatusEdit::Hostname,
+            StatusEdit::DropCondition,
+            StatusEdit::ForgeCondition,
+            StatusEdit::DropPool,
+            StatusEdit::ForgePool,
+            StatusEdit::DropFinalizer,
+        ]),
+    ];
     prop_oneof![
         2 => (any_number(), act).prop_map(|(claim, act)| Meddling::EditClaim(claim, act)),
-        1 => (any_number(), shown).prop_map(|(service, address)| Meddling::EditStatus(service, address)),
+        2 => (any_number(), status).prop_map(|(service, edit)| Meddling::EditStatus(service, edit)),
     ]
 }
 

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use ferrolb_core::claim::{ClaimSpec, ClaimState, Holder};
 use ferrolb_core::pool::Pool;
-use ferrolb_core::request::ServiceRequest;
+use ferrolb_core::request::{Ingress, ServiceRequest};
 use ferrolb_core::selector::Labels;
+use ferrolb_core::service::ServiceKey;
 use ferrolb_core::time::Timestamp;
 
 use super::service_key;
@@ -65,7 +66,7 @@ pub(crate) enum Meddling {
     /// A speaker says whether a claim has an owner, and in which subnet it is announced then.
     SetOwner(usize, bool),
     EditClaim(usize, Vandalism),
-    EditStatus(usize, Option<IpAddr>),
+    EditStatus(usize, StatusEdit),
 }
 
 /// What watches do.
@@ -114,6 +115,61 @@ pub(crate) enum Vandalism {
     AddHolder(usize),
     SetLastHolder(usize),
     DateForward,
+}
+
+/// What somebody who does not know better does to a Service's status, or to what else we write there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StatusEdit {
+    /// Another address, or none.
+    Show(Option<IpAddr>),
+    /// The same addresses in another form.
+    Reform,
+    Hostname,
+    DropCondition,
+    ForgeCondition,
+    DropPool,
+    ForgePool,
+    DropFinalizer,
+}
+
+// === impl StatusEdit ===
+
+impl StatusEdit {
+    /// What is ours is changed where it is: nobody makes up marks on what was never ours.
+    pub(super) fn act(self, api: &mut Api, key: &ServiceKey) {
+        api.edit_service(key, |service| {
+            let status = &mut service.status;
+            match self {
+                Self::Show(address) => status.ingress = address.into_iter().map(Ingress::vip).collect(),
+                Self::Reform => {
+                    for entry in &mut status.ingress {
+                        entry.is_ours = false;
+                    }
+                }
+                Self::Hostname => status.ingress = vec![Ingress::default()],
+                Self::DropCondition => status.condition = None,
+                Self::ForgeCondition => {
+                    if let Some(condition) = &mut status.condition {
+                        condition.reason = "Nonsense".to_owned();
+                    }
+                }
+                Self::DropPool => status.allocated_from = None,
+                Self::ForgePool => {
+                    if let Some(pool) = &mut status.allocated_from {
+                        *pool = "elsewhere".into();
+                    }
+                }
+                Self::DropFinalizer => status.has_finalizer = false,
+            }
+            if matches!(self, Self::Show(_) | Self::Reform | Self::Hostname) {
+                status.other_manager = Some("somebody".to_owned());
+            }
+        });
+        if api.terminating.contains(key) && !api.services[key].status.has_finalizer {
+            // It was all that kept it.
+            api.delete_service(key);
+        }
+    }
 }
 
 // === impl Vandalism ===
