@@ -33,6 +33,7 @@ mod ranges;
 mod repair;
 mod requests;
 mod reservations;
+mod reshaped;
 mod scale;
 mod sharing;
 mod shown;
