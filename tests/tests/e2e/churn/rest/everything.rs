@@ -137,6 +137,11 @@ impl Everything {
             "there is no reason {}",
             said.reason
         );
+        // Whoever starts to lead knows nothing of a contest, and would take the word back.
+        ensure!(
+            said.reason != Refused::StatusContested.as_str(),
+            "strangers have left it alone only a moment ago"
+        );
         *served.refused.entry(said.reason.clone()).or_default() += 1;
         if shown.is_empty() {
             self.waits_for_a_reason(service, &said)?;
