@@ -104,25 +104,22 @@ impl Churn {
         let quarantined = format!("{}s", quarantine.as_secs());
         let spec = json!({ "addresses": [addresses], "autoAssign": true, "quarantine": quarantined });
         tenant.pool("churn", spec).await?;
-        Self::begin(lab, tenant, Life::Plain, None, quarantine).await
+        Self::begin(lab, tenant, seed()?, (Life::Plain, None), quarantine).await
     }
 
     /// Starts everything that people can do to Services, pools and claims.
-    pub(crate) async fn start_colorful(lab: &Lab, tenant: &Tenant) -> Result<Self> {
+    pub(crate) async fn start_colorful(lab: &Lab, tenant: &Tenant, seed: u64) -> Result<Self> {
         let asked = number("FERROLB_CHANGES_PER_SECOND")?;
-        Self::begin(lab, tenant, Life::Colorful, asked, Duration::ZERO).await
+        Self::begin(lab, tenant, seed, (Life::Colorful, asked), Duration::ZERO).await
     }
 
     async fn begin(
         lab: &Lab,
         tenant: &Tenant,
-        life: Life,
-        asked: Option<u32>,
+        seed: u64,
+        (life, asked): (Life, Option<u32>),
         quarantine: Duration,
     ) -> Result<Self> {
-        // Another one each time: the standard library's hasher is keyed at random.
-        let seed = number("FERROLB_SEED")?.unwrap_or_else(|| RandomState::new().hash_one(()));
-        println!("FERROLB_SEED={seed}");
         let versions = (
             version_of(&tenant.services()).await?,
             version_of(&tenant.claims()).await?,
@@ -280,6 +277,14 @@ where
     let number = text.to_str().and_then(|text| text.trim().parse().ok());
     let number = number.with_context(|| anyhow!("{variable} is {text:?}, which is not the number it takes"));
     number.map(Some)
+}
+
+/// What all choices of a run follow from: another one each time, unless somebody asks for an earlier run's.
+pub(crate) fn seed() -> Result<u64> {
+    // The standard library's hasher is keyed at random.
+    let seed = number("FERROLB_SEED")?.unwrap_or_else(|| RandomState::new().hash_one(()));
+    println!("FERROLB_SEED={seed}");
+    Ok(seed)
 }
 
 /// Lets everybody change things until it is over, each in turn if there is a pace.

@@ -1,6 +1,8 @@
 //! The controller's replicas are killed at any moment, again and again, while people change everything that
 //! they can. With speakers, replicas are killed in `lab/crash.rs`.
 //!
+//! Services have our finalizer in every second run; the seed says in which.
+//!
 //! `FERROLB_KILLS` says how many kills there are; what `churn.rs` reads from the environment says how much is
 //! changed meanwhile.
 
@@ -18,7 +20,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use super::churn::{Churn, number};
+use super::churn::{Churn, number, seed};
 use super::shared::start_with;
 use super::tenant::Tenant;
 
@@ -47,8 +49,9 @@ struct Toll {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_address_is_lent_twice_or_lost_however_often_controllers_are_killed() -> Result<()> {
-    let (lab, mut controllers) = start_with(2, &["--service-finalizer"]).await?;
-    let mut churn = Churn::start_colorful(&lab, &Tenant::new(&lab, "crash").await?).await?;
+    let seed = seed()?;
+    let (lab, mut controllers) = start_with(2, finalizing(seed.is_multiple_of(2))).await?;
+    let mut churn = Churn::start_colorful(&lab, &Tenant::new(&lab, "crash").await?, seed).await?;
     let mut random = churn.random();
     let mut toll = Toll::default();
     for kill in 0..number("FERROLB_KILLS")?.unwrap_or(KILLS) {
@@ -85,8 +88,10 @@ async fn no_address_is_lent_twice_or_lost_however_often_controllers_are_killed()
 /// Two replicas that both believe to lead are the worst that a Lease can come to.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_lead_at_once_lend_no_address_twice() -> Result<()> {
-    let (lab, mut controllers) = start_with(2, &["--leader-elect=false", "--service-finalizer"]).await?;
-    let mut churn = Churn::start_colorful(&lab, &Tenant::new(&lab, "crash").await?).await?;
+    let seed = seed()?;
+    let flags = [&["--leader-elect=false"], finalizing(!seed.is_multiple_of(2))].concat();
+    let (lab, mut controllers) = start_with(2, &flags).await?;
+    let mut churn = Churn::start_colorful(&lab, &Tenant::new(&lab, "crash").await?, seed).await?;
     let mut random = churn.random();
     let mut toll = Toll::default();
     for kill in 0..number("FERROLB_KILLS")?.unwrap_or(KILLS) / 2 {
@@ -107,6 +112,16 @@ async fn two_that_lead_at_once_lend_no_address_twice() -> Result<()> {
     controllers[1].kill()?;
     controllers.truncate(1);
     churn.settle(&mut controllers).await
+}
+
+/// The flag that one half of all runs has and the other half, as is the default, has not.
+fn finalizing(with_finalizer: bool) -> &'static [&'static str] {
+    println!("with a finalizer on Services: {with_finalizer}");
+    if with_finalizer {
+        &["--service-finalizer"]
+    } else {
+        &[]
+    }
 }
 
 /// Lets time pass, that the next kill may hit anything: nothing is waited for here.
