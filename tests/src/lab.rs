@@ -34,6 +34,7 @@ pub mod artifacts;
 pub mod clock;
 mod control_plane;
 pub mod description;
+mod etcd;
 mod eventually;
 pub mod frames;
 pub mod home;

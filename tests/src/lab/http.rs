@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::netns::Netns;
 
@@ -22,8 +23,23 @@ pub struct Answer {
 
 /// Sends one request on a connection of its own.
 pub async fn request(netns: &Netns, method: &str, server: SocketAddr, path: &str) -> Result<Answer> {
-    let netns = netns.clone();
     let request = format!("{method} {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    send(netns, server, path, request).await
+}
+
+/// Sends an object on a connection of its own.
+pub async fn post(netns: &Netns, server: SocketAddr, path: &str, object: &Value) -> Result<Answer> {
+    let body = object.to_string();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    send(netns, server, path, request).await
+}
+
+async fn send(netns: &Netns, server: SocketAddr, path: &str, request: String) -> Result<Answer> {
+    let netns = netns.clone();
     let exchange = move || {
         let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
