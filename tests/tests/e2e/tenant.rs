@@ -283,7 +283,7 @@ impl Tenant {
         .await
     }
 
-    /// The Events about an object, oldest first: type, reason and note.
+    /// The Events of ours about an object, oldest first: type, reason and note.
     pub(crate) async fn events(&self, kind: &str, name: &str) -> Result<Vec<[String; 3]>> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut about: Vec<Event> = events
@@ -292,9 +292,10 @@ impl Tenant {
             .items
             .into_iter()
             .filter(|event| {
-                event.regarding.as_ref().is_some_and(|regarding| {
-                    regarding.kind.as_deref() == Some(kind) && regarding.name.as_deref() == Some(name)
-                })
+                is_ours(event)
+                    && event.regarding.as_ref().is_some_and(|regarding| {
+                        regarding.kind.as_deref() == Some(kind) && regarding.name.as_deref() == Some(name)
+                    })
             })
             .collect();
         about.sort_by_key(|event| event.event_time.clone());
@@ -340,6 +341,13 @@ pub(crate) fn condition(service: &Service) -> Option<Said> {
         reason: ours.reason.clone(),
         message: ours.message.clone(),
     })
+}
+
+/// Whether the controller has written an Event. The API server writes some itself, about cluster IPs that it has
+/// put right.
+pub(crate) fn is_ours(event: &Event) -> bool {
+    let by = event.reporting_controller.as_deref();
+    by.is_some_and(|by| by.starts_with("ferrolb.io/"))
 }
 
 /// A Service's `status.loadBalancer.ingress`; an empty list if there is none.

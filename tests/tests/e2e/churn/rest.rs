@@ -19,7 +19,7 @@ use kube::{Api, ResourceExt};
 
 use self::everything::Everything;
 use super::SETTLED;
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, is_ours};
 
 /// How long nothing is written before all is taken to be at rest.
 const QUIET: Duration = Duration::from_secs(3);
@@ -99,10 +99,7 @@ pub(super) async fn is_left_alone(tenant: &Tenant, controllers: &mut [Controller
 async fn our_events(tenant: &Tenant) -> Result<BTreeMap<String, Option<String>>> {
     let events = Api::<Event>::all(tenant.client.clone());
     let events = events.list(&ListParams::default()).await?.items.into_iter();
-    let ours = events.filter(|event| {
-        let by = event.reporting_controller.as_deref();
-        by.is_some_and(|by| by.starts_with("ferrolb.io/"))
-    });
+    let ours = events.filter(is_ours);
     Ok(ours
         .map(|event| (event.name_any(), event.resource_version()))
         .collect())
