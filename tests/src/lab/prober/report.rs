@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::ProberOptions;
 
 /// The part of its datagrams that a prober must have sent to have kept its pace, in percent.
-const PACE: u128 = 95;
+const PACE: usize = 95;
 
 /// The longest time in which a prober that kept its pace sent nothing, unless its interval is longer. It goes
 /// before everything else, so this is the longest time that a virtual machine stands still.
@@ -79,20 +79,35 @@ impl ProbeReport {
         late.count()
     }
 
+    /// How many datagrams it should have sent.
+    pub fn due(&self) -> usize {
+        // A prober needs a moment to start.
+        let first = self.probes.first().map_or(self.asked_for, |probe| probe.sent);
+        let time = self.asked_for.saturating_sub(first).as_nanos();
+        usize::try_from(time / self.options.interval.as_nanos().max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether so many datagrams are enough where so many were due.
+    pub fn is_enough(sent: usize, due: usize) -> bool {
+        sent.saturating_mul(100) >= due.saturating_mul(PACE)
+    }
+
     /// Fails if it did not ask as often as it should: what it did not ask, nobody can have lost.
     pub fn check_pace(&self) -> Result<()> {
-        // A prober needs a moment to start.
-        let first = self.probes.first().context("the prober sent nothing")?.sent;
-        let time = self.asked_for.saturating_sub(first);
-        let due = time.as_nanos() / self.options.interval.as_nanos().max(1);
-        let sent = self.probes.len();
-        let (from, until) = self.longest_pause();
-        if u128::try_from(sent)? * 100 < due * PACE {
+        let (sent, due) = (self.sent(), self.due());
+        if !Self::is_enough(sent, due) {
+            let (from, until) = self.longest_pause();
             bail!(
-                "the prober sent {sent} datagrams in {time:?} instead of {due}, and none from {from:?} to {until:?} \
-                 after its start"
+                "the prober sent {sent} datagrams instead of {due}, and none from {from:?} to {until:?} after its start"
             );
         }
+        self.check_pauses()
+    }
+
+    /// Fails if it sent nothing for too long.
+    pub fn check_pauses(&self) -> Result<()> {
+        ensure!(!self.probes.is_empty(), "the prober sent nothing");
+        let (from, until) = self.longest_pause();
         if until.saturating_sub(from) > PAUSE.max(self.options.interval * 2) {
             bail!("the prober sent nothing from {from:?} to {until:?} after its start");
         }
@@ -224,7 +239,7 @@ mod tests {
         let every_20 = asks(&mut (0..=1000).step_by(20));
         assert_eq!(
             every_20.unwrap_err(),
-            "the prober sent 51 datagrams in 1s instead of 100, and none from 980ms to 1s after its start"
+            "the prober sent 51 datagrams instead of 100, and none from 980ms to 1s after its start"
         );
         let stalled = asks(&mut (0..=10_000).step_by(10).filter(|at| !(2010..2170).contains(at)));
         assert_eq!(

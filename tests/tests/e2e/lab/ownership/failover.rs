@@ -77,7 +77,7 @@ async fn fails_over(loss: Loss) -> Result<()> {
             after.node,
             "a node that comes back takes nothing back"
         );
-        rounds.count([report.check_pace(), aside.check_pace()])?;
+        rounds.count([&report, &aside])?;
     }
     outages.sort();
     println!(

@@ -93,7 +93,7 @@ async fn loses_nothing(cause: Cause) -> Result<()> {
             after,
             "a node that may own again takes nothing back"
         );
-        rounds.count([report.check_pace(), aside.check_pace()])?;
+        rounds.count([&report, &aside])?;
     }
     println!("{cause:?}: {rounds}: 0 of {sent} datagrams lost, {late} late");
     Ok(())

@@ -1,57 +1,74 @@
-//! The rounds of a test, of which those count in which its clients kept their pace.
+//! The rounds of a test: as many as it takes for its clients to ask as much as they should.
 //!
-//! A machine that does other work as well may hold a client up for some milliseconds, again and again: a kernel
-//! built without preemption lets whoever is in it finish. What such a client lost is lost all the same, but that it lost nothing proves too little: its round is played again.
+//! A machine that does other work as well may hold a client up for some milliseconds, again and again: others use
+//! its processors, and a kernel built without preemption lets whoever is in it finish. What was not asked nobody
+//! can have lost, so what a round could not ask, further rounds ask.
 
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use ferrolb_tests::lab::prober::ProbeReport;
 
 /// How often each way to lose an owner is tried.
-pub(super) const ROUNDS: usize = 10;
+const ROUNDS: usize = 10;
 
 /// How many rounds more there may be before nothing can be said of this machine.
 const SPARE: usize = ROUNDS;
 
-/// How many rounds were played.
+/// What was played, and what the two clients of each round have asked.
 #[derive(Default)]
 pub(super) struct Rounds {
-    counted: usize,
-    spoilt: usize,
+    played: usize,
+    /// What they should have asked in the first rounds.
+    due: [usize; 2],
+    asked: [usize; 2],
 }
 
 // === impl Rounds ===
 
 impl Rounds {
-    /// The number of the next round, unless all that are needed were played.
+    /// The number of the next round, unless all that is needed was asked.
     pub(super) fn next(&self) -> Option<usize> {
-        (self.counted < ROUNDS).then_some(self.counted + self.spoilt)
+        (self.played < ROUNDS || !self.is_enough()).then_some(self.played)
     }
 
-    /// Counts a round if every client kept its pace.
+    /// Adds what was asked in a round. One with too long a pause has asked nothing.
     ///
     /// # Errors
-    /// With what held a client up, if that has spoilt more rounds than there are to spare.
-    pub(super) fn count(&mut self, paces: [Result<()>; 2]) -> Result<()> {
-        let Some(error) = paces.into_iter().find_map(Result::err) else {
-            self.counted += 1;
-            return Ok(());
-        };
-        println!("a round does not count: {error:#}");
-        self.spoilt += 1;
+    /// If that is too little, and there is no round to spare.
+    pub(super) fn count(&mut self, reports: [&ProbeReport; 2]) -> Result<()> {
+        let pauses = reports.iter().try_for_each(|report| report.check_pauses());
+        if let Err(error) = &pauses {
+            println!("round {}: {error:#}", self.played);
+        }
+        for (index, report) in reports.into_iter().enumerate() {
+            if self.played < ROUNDS {
+                self.due[index] += report.due();
+            }
+            if pauses.is_ok() {
+                self.asked[index] += report.sent();
+            }
+        }
+        self.played += 1;
         ensure!(
-            self.spoilt <= SPARE,
-            "of {} rounds {} do not count, the last one because {error:#}",
-            self.counted + self.spoilt,
-            self.spoilt
+            self.is_enough() || self.played < ROUNDS + SPARE,
+            "{self}: too little to say that nothing was lost"
         );
         Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        let mut clients = self.asked.into_iter().zip(self.due);
+        clients.all(|(asked, due)| ProbeReport::is_enough(asked, due))
     }
 }
 
 impl fmt::Display for Rounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { counted, spoilt } = self;
-        write!(f, "{counted} rounds, {spoilt} more that do not count")
+        let Self { played, due, asked } = self;
+        write!(
+            f,
+            "{played} rounds, {asked:?} datagrams where {due:?} were due in {ROUNDS}"
+        )
     }
 }
