@@ -18,6 +18,7 @@ mod churn;
 mod cluster;
 mod ending;
 mod lab;
+mod rounds;
 mod shell;
 mod tenant;
 mod transcript;

@@ -3,16 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ferrolb_core::address::claim_name;
 use ferrolb_crds::AddressClaim;
 use ferrolb_tests::chart;
 use ferrolb_tests::lab::Lab;
-use ferrolb_tests::lab::prober::{Prober, ProberOptions};
+use ferrolb_tests::lab::prober::{ProbeReport, Prober, ProberOptions};
 use kube::Api;
 use serde_json::json;
 
 use super::stage::{self, PATIENCE};
+use crate::rounds::Rounds;
 
 /// How often the owner is taken away from each address.
 const ROUNDS: usize = 2;
@@ -22,13 +23,16 @@ async fn deleting_the_pod_of_an_owners_speaker_loses_no_datagram() -> Result<()>
     let lab = stage::installed().await?;
     let addresses = serve(&lab).await?;
     let claims: Api<AddressClaim> = Api::all(lab.client());
-    for address in addresses.iter().cycle().take(addresses.len() * ROUNDS) {
+    let mut rounds = Rounds::new(addresses.len() * ROUNDS);
+    while let Some(round) = rounds.next() {
+        let address = &addresses[round % addresses.len()];
         let owner = lab.wait_owner(*address, None).await?;
         let pod = stage::speaker_pod(&lab, &owner).await?;
         let probers = probe(&lab, &addresses).await?;
         lab.kubectl(["-n", chart::NAMESPACE, "delete", "pod", &pod, "--timeout=30s"])?;
         lab.wait_owner(*address, Some(&owner)).await?;
-        nothing_is_lost(probers).await?;
+        let [one, other] = nothing_is_lost(probers).await?;
+        rounds.count([&one, &other])?;
         let claim = claims.get(&claim_name(*address)).await?;
         let last = claim.status.and_then(|status| status.last_move);
         ensure!(
@@ -44,8 +48,6 @@ async fn deleting_the_pod_of_an_owners_speaker_loses_no_datagram() -> Result<()>
 async fn an_upgrade_of_everything_loses_no_datagram() -> Result<()> {
     let lab = stage::installed().await?;
     let addresses = serve(&lab).await?;
-    let probers = probe(&lab, &addresses).await?;
-    // Whatever changes in the pods has each of them replaced.
     let chart = chart::directory().display().to_string();
     let upgrade = [
         "upgrade",
@@ -55,15 +57,19 @@ async fn an_upgrade_of_everything_loses_no_datagram() -> Result<()> {
         chart::NAMESPACE,
         "--reuse-values",
     ];
-    let change = [
-        "--set=controller.resources.requests.cpu=11m",
-        "--set=speaker.resources.requests.cpu=21m",
-        "--wait",
-        "--timeout=2m",
-    ];
-    lab.helm(upgrade.iter().chain(&change))?;
-    stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
-    nothing_is_lost(probers).await
+    let mut rounds = Rounds::new(1);
+    while let Some(round) = rounds.next() {
+        let probers = probe(&lab, &addresses).await?;
+        // Whatever changes in the pods has each of them replaced.
+        let controller = format!("--set=controller.resources.requests.cpu={}m", 11 + round);
+        let speaker = format!("--set=speaker.resources.requests.cpu={}m", 21 + round);
+        let change = [&controller, &speaker, "--wait", "--timeout=2m"];
+        lab.helm(upgrade.iter().copied().chain(change))?;
+        stage::wait_rolled_out(&lab, "daemonset/ferrolb-speaker")?;
+        let [one, other] = nothing_is_lost(probers).await?;
+        rounds.count([&one, &other])?;
+    }
+    Ok(())
 }
 
 /// A Service with both addresses, served.
@@ -86,11 +92,11 @@ async fn probe(lab: &Lab, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Prober)>>
     Ok(probers)
 }
 
-async fn nothing_is_lost(probers: Vec<(IpAddr, Prober)>) -> Result<()> {
+async fn nothing_is_lost(probers: Vec<(IpAddr, Prober)>) -> Result<[ProbeReport; 2]> {
+    let mut reports = Vec::new();
     for (address, prober) in probers {
         prober.wait_for_answers(300, PATIENCE).await?;
         let report = prober.stop()?;
-        report.check_pace()?;
         let lost: Vec<Duration> = report.lost_at().collect();
         ensure!(
             lost.is_empty(),
@@ -98,6 +104,8 @@ async fn nothing_is_lost(probers: Vec<(IpAddr, Prober)>) -> Result<()> {
             report.sent(),
             report.outages()
         );
+        reports.push(report);
     }
-    Ok(())
+    let reports: Result<_, Vec<_>> = reports.try_into();
+    reports.map_err(|reports| anyhow!("{} clients, not one for each family", reports.len()))
 }

@@ -5,5 +5,7 @@ mod claims;
 mod failover;
 mod handover;
 mod outage;
-mod rounds;
 mod stage;
+
+/// How often each way to lose an owner is tried.
+const ROUNDS: usize = 10;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::rounds::Rounds;
+use super::ROUNDS;
 use super::stage::{FAILOVER, Stage};
+use crate::rounds::Rounds;
 
 /// What takes an owner away, and gives the node back.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,7 @@ impl Loss {
 /// nothing back, and a client of the other VIP notices nothing.
 async fn fails_over(loss: Loss) -> Result<()> {
     let stage = Stage::start().await?;
-    let (mut rounds, mut outages) = (Rounds::default(), Vec::new());
+    let (mut rounds, mut outages) = (Rounds::new(ROUNDS), Vec::new());
     let (mut late, mut duplicates) = (0, 0);
     while let Some(round) = rounds.next() {
         stage.separate().await?;

@@ -4,8 +4,9 @@ use anyhow::{Result, ensure};
 use ferrolb_core::candidate::EXCLUDE_LABEL;
 use ferrolb_tests::lab::eventually;
 
-use super::rounds::Rounds;
+use super::ROUNDS;
 use super::stage::{FAILOVER, OWNERS, PATIENCE, Stage};
+use crate::rounds::Rounds;
 
 /// How many datagrams are answered after each handover before it counts as survived.
 const AFTERWARDS: u64 = 1_000;
@@ -53,7 +54,7 @@ impl Cause {
 /// the other VIP notices nothing either.
 async fn loses_nothing(cause: Cause) -> Result<()> {
     let stage = Stage::start().await?;
-    let (mut rounds, mut sent, mut late) = (Rounds::default(), 0, 0);
+    let (mut rounds, mut sent, mut late) = (Rounds::new(ROUNDS), 0, 0);
     while let Some(round) = rounds.next() {
         stage.separate().await?;
         let (vip, other) = (stage.vips[round % 2], stage.vips[(round + 1) % 2]);

@@ -9,17 +9,14 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use ferrolb_tests::lab::prober::ProbeReport;
 
-/// How often each way to lose an owner is tried.
-const ROUNDS: usize = 10;
-
 /// How many rounds more there may be before nothing can be said of this machine.
-const SPARE: usize = ROUNDS;
+const SPARE: usize = 10;
 
 /// What was played, and what the two clients of each round have asked.
-#[derive(Default)]
-pub(super) struct Rounds {
+pub(crate) struct Rounds {
+    needed: usize,
     played: usize,
-    /// What they should have asked in the first rounds.
+    /// What they should have asked in the rounds that are needed.
     due: [usize; 2],
     asked: [usize; 2],
 }
@@ -27,22 +24,32 @@ pub(super) struct Rounds {
 // === impl Rounds ===
 
 impl Rounds {
+    /// So many are needed, if the machine lets the clients ask.
+    pub(crate) const fn new(needed: usize) -> Self {
+        Self {
+            needed,
+            played: 0,
+            due: [0; 2],
+            asked: [0; 2],
+        }
+    }
+
     /// The number of the next round, unless all that is needed was asked.
-    pub(super) fn next(&self) -> Option<usize> {
-        (self.played < ROUNDS || !self.is_enough()).then_some(self.played)
+    pub(crate) fn next(&self) -> Option<usize> {
+        (self.played < self.needed || !self.is_enough()).then_some(self.played)
     }
 
     /// Adds what was asked in a round. One with too long a pause has asked nothing.
     ///
     /// # Errors
     /// If that is too little, and there is no round to spare.
-    pub(super) fn count(&mut self, reports: [&ProbeReport; 2]) -> Result<()> {
+    pub(crate) fn count(&mut self, reports: [&ProbeReport; 2]) -> Result<()> {
         let pauses = reports.iter().try_for_each(|report| report.check_pauses());
         if let Err(error) = &pauses {
             println!("round {}: {error:#}", self.played);
         }
         for (index, report) in reports.into_iter().enumerate() {
-            if self.played < ROUNDS {
+            if self.played < self.needed {
                 self.due[index] += report.due();
             }
             if pauses.is_ok() {
@@ -51,7 +58,7 @@ impl Rounds {
         }
         self.played += 1;
         ensure!(
-            self.is_enough() || self.played < ROUNDS + SPARE,
+            self.is_enough() || self.played < self.needed + SPARE,
             "{self}: too little to say that nothing was lost"
         );
         Ok(())
@@ -65,10 +72,15 @@ impl Rounds {
 
 impl fmt::Display for Rounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { played, due, asked } = self;
+        let Self {
+            needed,
+            played,
+            due,
+            asked,
+        } = self;
         write!(
             f,
-            "{played} rounds, {asked:?} datagrams where {due:?} were due in {ROUNDS}"
+            "{played} rounds, {asked:?} datagrams where {due:?} were due in {needed}"
         )
     }
 }
